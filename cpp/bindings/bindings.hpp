@@ -1,0 +1,10 @@
+// One register function a concept; module.cpp calls them in order of dependence.
+#pragma once
+
+#include <pybind11/pybind11.h>
+
+namespace resilience::bindings {
+
+void register_clock(pybind11::module_& module);
+
+}  // namespace resilience::bindings

@@ -1,0 +1,7 @@
+#include "bindings.hpp"
+
+PYBIND11_MODULE(_core, module) {
+  using namespace resilience::bindings;
+  module.doc() = "Native core of resilience. Private: use the names that `resilience` exports.";
+  register_clock(module);
+}

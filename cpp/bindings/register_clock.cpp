@@ -32,9 +32,8 @@ void register_clock(py::module_& module) {
       module, "ManualClock",
       "A clock that moves only when told to, for tests.\n\n"
       "Args:\n    start: the first value of now() and of time(), in seconds.")
-      .def(py::init([](double start) {
-             return std::make_shared<ManualClock>(nanos_from_seconds(start), start);
-           }),
+      .def(py::init(
+               [](double start) { return std::make_shared<ManualClock>(nanos_from_seconds(start), start); }),
            py::arg("start") = 0.0)
       .def(
           "advance", [](ManualClock& clock, double seconds) { clock.advance(checked_duration(seconds)); },

@@ -49,9 +49,7 @@ const std::shared_ptr<SystemClock>& SystemClock::instance() {
   return clock;
 }
 
-double ManualClock::unix_time() const noexcept {
-  return unix_start_ + seconds_from_nanos(now() - start_);
-}
+double ManualClock::unix_time() const noexcept { return unix_start_ + seconds_from_nanos(now() - start_); }
 
 void ManualClock::advance(Nanos duration) {
   const Nanos target = saturating_add(now(), duration);

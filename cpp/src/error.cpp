@@ -5,9 +5,7 @@
 
 namespace resilience {
 
-std::string InvalidArgument::message() const {
-  return argument + " must be " + expected + ", got " + given;
-}
+std::string InvalidArgument::message() const { return argument + " must be " + expected + ", got " + given; }
 
 InvalidArgument require(bool valid, std::string_view argument, std::string_view expected, double given) {
   if (valid) {

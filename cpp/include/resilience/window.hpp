@@ -1,0 +1,106 @@
+// Sliding windows over call outcomes: the last n calls, or the last n seconds.
+//
+// Both answer in O(1) a call whatever their length, and their memory is fixed at construction.
+// Thread-safety: none; the owner locks.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "resilience/clock.hpp"
+
+namespace resilience {
+
+struct WindowCounts {
+  std::uint32_t calls = 0;
+  std::uint32_t failures = 0;
+  std::uint32_t slow = 0;
+
+  WindowCounts& operator+=(const WindowCounts& other) noexcept {
+    calls += other.calls;
+    failures += other.failures;
+    slow += other.slow;
+    return *this;
+  }
+  WindowCounts& operator-=(const WindowCounts& other) noexcept {
+    calls -= other.calls;
+    failures -= other.failures;
+    slow -= other.slow;
+    return *this;
+  }
+};
+
+// The last `length` nanoseconds in kBuckets equal buckets. An outcome leaves together with its bucket: at an
+// age above length · (1 − 1/kBuckets) and at the latest at age `length`. Buckets are laid from the first
+// outcome that enters an empty window, so a burst leaves exactly `length` after it came.
+class TimeWindow {
+ public:
+  static constexpr std::size_t kBuckets = 20;
+
+  // REQUIRES: length >= kBuckets nanoseconds.
+  explicit TimeWindow(Nanos length) noexcept : width_(length / static_cast<Nanos>(kBuckets)) {}
+
+  void add(Nanos now, bool failure, bool slow) noexcept {
+    if (now >= bucket_end_) {
+      advance(now);
+    }
+    const WindowCounts one{1, failure ? 1U : 0U, slow ? 1U : 0U};
+    buckets_[cursor_] += one;
+    total_ += one;
+  }
+  // Counts of what is still inside at `now`; drops what is not.
+  const WindowCounts& expire(Nanos now) noexcept {
+    if (now >= bucket_end_ && total_.calls != 0) {
+      advance(now);
+    }
+    return total_;
+  }
+  // The same as expire(), without changing anything.
+  [[nodiscard]] WindowCounts counts(Nanos now) const noexcept;
+  void clear() noexcept;
+
+ private:
+  void advance(Nanos now) noexcept;
+
+  Nanos width_;
+  Nanos bucket_end_ = INT64_MIN;  // end of the bucket under the cursor
+  std::size_t cursor_ = 0;
+  WindowCounts total_;
+  std::array<WindowCounts, kBuckets> buckets_{};
+};
+
+// The last `size` calls in a ring of flags, one byte a call.
+class CountWindow {
+ public:
+  explicit CountWindow(std::size_t size) : ring_(size) {}
+
+  void add(bool failure, bool slow) noexcept {
+    std::uint8_t& slot = ring_[next_];
+    if (filled_ == ring_.size()) {
+      total_ -= decode(slot);
+    } else {
+      ++filled_;
+    }
+    slot = static_cast<std::uint8_t>((failure ? 1U : 0U) | (slow ? 2U : 0U));
+    total_ += decode(slot);
+    next_ = next_ + 1 == ring_.size() ? 0 : next_ + 1;
+  }
+  [[nodiscard]] const WindowCounts& counts() const noexcept { return total_; }
+  void clear() noexcept {
+    filled_ = 0;
+    next_ = 0;
+    total_ = {};
+  }
+
+ private:
+  static WindowCounts decode(std::uint8_t slot) noexcept { return {1, slot & 1U, (slot >> 1U) & 1U}; }
+
+  std::vector<std::uint8_t> ring_;
+  std::size_t filled_ = 0;
+  std::size_t next_ = 0;
+  WindowCounts total_;
+};
+
+}  // namespace resilience

@@ -1,0 +1,222 @@
+#include "resilience/circuit_breaker.hpp"
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+
+#include "circuit_breaker_parts.hpp"
+
+namespace resilience {
+
+namespace {
+
+constexpr std::size_t kMostStripes = 32;
+
+std::size_t stripe_count() noexcept {
+  static const std::size_t count = std::clamp(std::bit_ceil(std::size_t{std::thread::hardware_concurrency()}),
+                                              std::size_t{4}, kMostStripes);
+  return count;
+}
+
+std::size_t thread_slot() noexcept {
+  static std::atomic<std::size_t> next{0};
+  thread_local const std::size_t slot = next.fetch_add(1, std::memory_order_relaxed);
+  return slot;
+}
+
+}  // namespace
+
+BreakerTotals& BreakerTotals::operator+=(const BreakerTotals& other) noexcept {
+  successes += other.successes;
+  failures += other.failures;
+  ignored += other.ignored;
+  cancelled += other.cancelled;
+  slow += other.slow;
+  rejected += other.rejected;
+  late += other.late;
+  return *this;
+}
+
+CircuitBreaker::CircuitBreaker(std::shared_ptr<const CircuitBreakerConfig> config, Nanos now)
+    : config_(config.get()), state_since_(now), base_(std::make_unique<Stripe>(*config)) {
+  configs_.reserve(1);
+  configs_.push_back(std::move(config));
+}
+
+CircuitBreaker::~CircuitBreaker() { delete extra_.load(std::memory_order_acquire); }
+
+// Locks the stripe that this thread counts in. Collisions are what makes more stripes; windows of calls can't
+// be split, so there the first stripe stays the only one.
+CircuitBreaker::Stripe& CircuitBreaker::lock_stripe() noexcept {
+  Stripes* extra = extra_.load(std::memory_order_acquire);
+  if (extra == nullptr) {
+    if (base_->lock.try_lock()) {
+      return *base_;
+    }
+    const CircuitBreakerConfig& settings = config();
+    if (settings.window_calls != 0) {
+      base_->lock.lock();
+      return *base_;
+    }
+    auto grown = std::make_unique<Stripes>();
+    for (std::size_t i = 1; i < stripe_count(); ++i) {
+      grown->all.push_back(std::make_unique<Stripes::Padded>(settings));
+    }
+    if (extra_.compare_exchange_strong(extra, grown.get(), std::memory_order_acq_rel)) {
+      extra = grown.release();
+    }
+  }
+  const std::size_t slot = thread_slot() & (stripe_count() - 1);
+  Stripe& stripe = slot == 0 || config().window_calls != 0 ? *base_ : extra->all[slot - 1]->stripe;
+  stripe.lock.lock();
+  return stripe;
+}
+
+void CircuitBreaker::clear_windows() {
+  visit_stripes([](Stripe& stripe) { stripe.clear(); });
+  consecutive_failures_.store(0, std::memory_order_relaxed);
+  window_troubled_.store(false, std::memory_order_relaxed);
+}
+
+// Counts one outcome in a locked stripe; true when it changed the window.
+bool CircuitBreaker::count(Stripe& stripe, Outcome outcome, bool slow, Nanos duration, Nanos now) {
+  stripe.totals.slow += slow ? 1 : 0;
+  switch (outcome) {
+    case Outcome::success:
+      ++stripe.totals.successes;
+      if (consecutive_failures_.load(std::memory_order_relaxed) != 0) {
+        consecutive_failures_.store(0, std::memory_order_relaxed);
+      }
+      break;
+    case Outcome::failure:
+      ++stripe.totals.failures;
+      consecutive_failures_.fetch_add(1, std::memory_order_relaxed);
+      break;
+    case Outcome::ignored:
+      ++stripe.totals.ignored;
+      return false;
+    case Outcome::cancelled:
+      ++stripe.totals.cancelled;
+      if (!slow) {
+        return false;
+      }
+      break;
+  }
+  const bool failure = outcome == Outcome::failure;
+  if ((failure || slow) && !window_troubled_.load(std::memory_order_relaxed)) {
+    window_troubled_.store(true, std::memory_order_relaxed);
+  }
+  stripe.add(failure, slow, now);
+  if (outcome != Outcome::cancelled) {
+    stripe.latency.record(duration);
+  }
+  return true;
+}
+
+bool CircuitBreaker::rates_exceeded(const WindowCounts& counts,
+                                    const CircuitBreakerConfig& config) const noexcept {
+  if (counts.calls < config.minimum_calls) {
+    return false;
+  }
+  // A rate of exactly the threshold counts, whatever the last bit of the product says.
+  const auto reached = [calls = counts.calls](std::uint32_t part, const std::optional<double>& threshold) {
+    return threshold && static_cast<double>(part) >= *threshold * static_cast<double>(calls) * (1.0 - 1e-12);
+  };
+  return reached(counts.failures, config.failure_rate_threshold) ||
+         reached(counts.slow, config.slow_call_rate_threshold);
+}
+
+Recorded CircuitBreaker::record(BreakerPermit permit, Outcome outcome, Nanos duration, Nanos now) {
+  if (permit.lease != 0) {
+    return record_probe(permit, outcome, duration, now);
+  }
+  const CircuitBreakerConfig& settings = config();
+  Recorded result;
+  WindowCounts counts;
+  bool counted = false;
+  {
+    Stripe& stripe = lock_stripe();
+    const SpinGuard guard(stripe.lock, std::adopt_lock);
+    const std::uint32_t word = word_.load(std::memory_order_acquire);
+    if (generation_of(word) != permit.generation) {
+      ++stripe.totals.late;
+      result.late = true;
+      return result;
+    }
+    const BreakerState present = state_of(word);
+    if (present == BreakerState::disabled) {
+      return result;
+    }
+    result.slow = settings.slow_call_duration && duration >= *settings.slow_call_duration;
+    counted = count(stripe, outcome, result.slow, duration, now) && present == BreakerState::closed;
+    if (counted && extra_.load(std::memory_order_relaxed) == nullptr) {
+      counts = stripe.expire(now);
+    }
+  }
+  if (!counted || !window_troubled_.load(std::memory_order_relaxed)) {
+    return result;
+  }
+  if (extra_.load(std::memory_order_acquire) != nullptr) {
+    counts = {};
+    visit_stripes([&counts, now](Stripe& stripe) { counts += stripe.expire(now); });
+  }
+  const bool in_a_row = settings.failure_threshold != 0 && outcome == Outcome::failure &&
+                        consecutive_failures_.load(std::memory_order_relaxed) >= settings.failure_threshold;
+  if (in_a_row || rates_exceeded(counts, settings)) {
+    const SpinGuard guard(mutex_);
+    if (generation_of(word_.load(std::memory_order_relaxed)) == permit.generation) {
+      result.change = open_for_recovery(now);
+    }
+  } else if (counts.failures == 0 && counts.slow == 0) {
+    window_troubled_.store(false, std::memory_order_relaxed);
+  }
+  return result;
+}
+
+Recorded CircuitBreaker::record_probe(BreakerPermit permit, Outcome outcome, Nanos duration, Nanos now) {
+  const CircuitBreakerConfig& settings = config();
+  Recorded result;
+  const SpinGuard guard(mutex_);
+  const std::uint32_t word = word_.load(std::memory_order_relaxed);
+  Stripe& stripe = *base_;
+  const bool verdict_given = outcome == Outcome::success || outcome == Outcome::failure;
+  result.slow = settings.slow_call_duration && duration >= *settings.slow_call_duration;
+  // A slow probe says that the callee is not well yet, where slowness is what opens the breaker.
+  const bool well = outcome == Outcome::success && !(result.slow && settings.slow_call_rate_threshold);
+  bool live = generation_of(word) == permit.generation && state_of(word) == BreakerState::half_open;
+  if (live) {
+    HalfOpenTrial& trial = periods().trial;
+    live = verdict_given ? trial.settle(permit.lease, well) : trial.release(permit.lease);
+  }
+  {
+    const SpinGuard stripe_guard(stripe.lock);
+    if (!live) {
+      ++stripe.totals.late;
+      result.late = true;
+      return result;
+    }
+    count(stripe, outcome, result.slow, duration, now);
+  }
+  switch (periods().trial.verdict()) {
+    case Verdict::undecided:
+      break;
+    case Verdict::reopen:
+      result.change = open_for_recovery(now);
+      break;
+    case Verdict::close:
+      result.change = enter(BreakerState::closed, now);
+      clear_windows();
+      break;
+  }
+  return result;
+}
+
+Recorded CircuitBreaker::record_external(Outcome outcome, Nanos duration, Nanos now) {
+  const std::uint32_t word = word_.load(std::memory_order_acquire);
+  const BreakerState present = state_of(word);
+  const bool counts = present == BreakerState::closed || present == BreakerState::metrics_only;
+  // An impossible generation makes record() count the outcome as late.
+  return record({counts ? generation_of(word) : UINT32_MAX, 0}, outcome, duration, now);
+}
+
+}  // namespace resilience

@@ -1,0 +1,264 @@
+// The states of a breaker and the ways between them. All transitions happen under mutex_.
+#include <algorithm>
+#include <cmath>
+
+#include "circuit_breaker_parts.hpp"
+
+namespace resilience {
+
+namespace {
+
+// A fraction in [0, 1) that differs between breakers, periods and, through `now`, forked processes.
+double spread(const void* breaker, std::uint32_t word, Nanos now) noexcept {
+  auto x = static_cast<std::uint64_t>(reinterpret_cast<std::uintptr_t>(breaker)) ^
+           (static_cast<std::uint64_t>(now) * 0x9E3779B97F4A7C15ULL) ^ (std::uint64_t{word} << 32U);
+  x = (x ^ (x >> 30U)) * 0xBF58476D1CE4E5B9ULL;  // splitmix64's finisher
+  x = (x ^ (x >> 27U)) * 0x94D049BB133111EBULL;
+  x ^= x >> 31U;
+  return static_cast<double>(x >> 11U) * 0x1.0p-53;
+}
+
+Nanos recovery_time(const CircuitBreakerConfig& config, std::uint32_t reopenings, double fraction) noexcept {
+  const auto longest = static_cast<double>(config.max_recovery_timeout);
+  const double backed_off = std::min(
+      static_cast<double>(config.recovery_timeout) * std::pow(config.recovery_backoff, reopenings), longest);
+  return static_cast<Nanos>(std::llround(backed_off * (1.0 - config.recovery_jitter * fraction)));
+}
+
+}  // namespace
+
+CircuitBreaker::Periods& CircuitBreaker::periods() {
+  if (!periods_) {
+    periods_ = std::make_unique<Periods>();
+  }
+  return *periods_;
+}
+
+StateChange CircuitBreaker::enter(BreakerState to, Nanos now) {
+  const std::uint32_t word = word_.load(std::memory_order_relaxed);
+  const BreakerState from = state_of(word);
+  Periods& history = periods();
+  history.time_in_state[static_cast<std::size_t>(from)] += std::max<Nanos>(now - state_since_, 0);
+  ++history.entered[static_cast<std::size_t>(to)];
+  history.held = false;
+  if (to == BreakerState::closed) {
+    history.reopenings = 0;
+  } else if (to == BreakerState::half_open) {
+    const CircuitBreakerConfig& settings = config();
+    history.trial = HalfOpenTrial(settings.half_open_requests, settings.success_threshold,
+                                  settings.half_open_concurrency, settings.probe_timeout);
+  }
+  if (to != BreakerState::open && to != BreakerState::forced_open) {
+    opened_until_.store(-1, std::memory_order_relaxed);
+  }
+  state_since_ = now;
+  word_.store(((generation_of(word) + 1) << kStateBits) | static_cast<std::uint32_t>(to),
+              std::memory_order_release);
+  return {from, to};
+}
+
+StateChange CircuitBreaker::open_for_recovery(Nanos now) {
+  Periods& history = periods();
+  const double fraction = spread(this, word_.load(std::memory_order_relaxed), now);
+  const Nanos length = recovery_time(config(), history.reopenings, fraction);
+  ++history.reopenings;
+  opened_until_.store(saturating_add(now, length), std::memory_order_relaxed);
+  return enter(BreakerState::open, now);
+}
+
+Admission CircuitBreaker::reject(Nanos retry_after) noexcept {
+  rejected_.fetch_add(1, std::memory_order_relaxed);
+  return {false, {}, retry_after, std::nullopt};
+}
+
+Admission CircuitBreaker::acquire(Nanos now) {
+  const std::uint32_t word = word_.load(std::memory_order_acquire);
+  switch (state_of(word)) {
+    case BreakerState::closed:
+    case BreakerState::disabled:
+    case BreakerState::metrics_only:
+      return {true, {generation_of(word), 0}, -1, std::nullopt};
+    case BreakerState::open:
+      if (const Nanos until = opened_until_.load(std::memory_order_acquire); now < until) {
+        return reject(until - now);
+      }
+      break;
+    case BreakerState::half_open:
+    case BreakerState::forced_open:
+      break;
+  }
+  return acquire_guarded(now);
+}
+
+Admission CircuitBreaker::acquire_guarded(Nanos now) {
+  const SpinGuard guard(mutex_);
+  const std::uint32_t word = word_.load(std::memory_order_relaxed);
+  const Nanos until = opened_until_.load(std::memory_order_relaxed);
+  switch (state_of(word)) {
+    case BreakerState::closed:
+    case BreakerState::disabled:
+    case BreakerState::metrics_only:
+      return {true, {generation_of(word), 0}, -1, std::nullopt};
+    case BreakerState::forced_open:
+      if (now < until) {
+        return reject(until == kForever ? -1 : until - now);
+      } else {
+        const StateChange change = enter(BreakerState::closed, now);
+        clear_windows();
+        return {true, {generation_of(word_.load(std::memory_order_relaxed)), 0}, -1, change};
+      }
+    case BreakerState::open:
+      if (now < until) {
+        return reject(until - now);
+      }
+      return admit_probe(now, enter(BreakerState::half_open, now));
+    case BreakerState::half_open:
+      break;
+  }
+  return admit_probe(now, std::nullopt);
+}
+
+Admission CircuitBreaker::admit_probe(Nanos now, std::optional<StateChange> change) {
+  HalfOpenTrial& trial = periods().trial;
+  const std::uint32_t lease = trial.admit(now);
+  if (lease == 0) {
+    return reject(trial.next_place_in(now));
+  }
+  return {true, {generation_of(word_.load(std::memory_order_relaxed)), lease}, -1, change};
+}
+
+std::optional<StateChange> CircuitBreaker::reset(Nanos now) {
+  const SpinGuard guard(mutex_);
+  const StateChange change = enter(BreakerState::closed, now);
+  clear_windows();
+  return change.from == BreakerState::closed ? std::nullopt : std::optional(change);
+}
+
+std::optional<StateChange> CircuitBreaker::force_open(Nanos ttl, Nanos now) {
+  const SpinGuard guard(mutex_);
+  opened_until_.store(ttl == kForever ? kForever : saturating_add(now, ttl), std::memory_order_relaxed);
+  if (state_of(word_.load(std::memory_order_relaxed)) == BreakerState::forced_open) {
+    return std::nullopt;
+  }
+  return enter(BreakerState::forced_open, now);
+}
+
+std::optional<StateChange> CircuitBreaker::disable(Nanos now) {
+  const SpinGuard guard(mutex_);
+  if (state_of(word_.load(std::memory_order_relaxed)) == BreakerState::disabled) {
+    return std::nullopt;
+  }
+  return enter(BreakerState::disabled, now);
+}
+
+std::optional<StateChange> CircuitBreaker::metrics_only(Nanos now) {
+  const SpinGuard guard(mutex_);
+  if (state_of(word_.load(std::memory_order_relaxed)) == BreakerState::metrics_only) {
+    return std::nullopt;
+  }
+  return enter(BreakerState::metrics_only, now);
+}
+
+std::optional<StateChange> CircuitBreaker::trip(Nanos duration, Nanos now) {
+  if (duration <= 0) {
+    return std::nullopt;
+  }
+  const SpinGuard guard(mutex_);
+  const Nanos until = saturating_add(now, std::min(duration, config().max_recovery_timeout));
+  switch (state_of(word_.load(std::memory_order_relaxed))) {
+    case BreakerState::open:
+      opened_until_.store(std::max(until, opened_until_.load(std::memory_order_relaxed)),
+                          std::memory_order_release);
+      return std::nullopt;
+    case BreakerState::closed:
+    case BreakerState::half_open:
+      opened_until_.store(until, std::memory_order_relaxed);
+      return enter(BreakerState::open, now);
+    case BreakerState::forced_open:
+    case BreakerState::disabled:
+    case BreakerState::metrics_only:
+      break;
+  }
+  return std::nullopt;
+}
+
+std::optional<StateChange> CircuitBreaker::health_succeeded(Nanos now) {
+  const SpinGuard guard(mutex_);
+  if (state_of(word_.load(std::memory_order_relaxed)) != BreakerState::open || periods().held) {
+    return std::nullopt;
+  }
+  const StateChange change = enter(BreakerState::closed, now);
+  clear_windows();
+  return change;
+}
+
+void CircuitBreaker::hold_open() {
+  const SpinGuard guard(mutex_);
+  periods().held = state_of(word_.load(std::memory_order_relaxed)) == BreakerState::open;
+}
+
+void CircuitBreaker::reconfigure(std::shared_ptr<const CircuitBreakerConfig> config) {
+  const SpinGuard guard(mutex_);
+  const CircuitBreakerConfig& old = *configs_.back();
+  const bool new_window =
+      old.window_calls != config->window_calls || old.monitor_window != config->monitor_window;
+  const CircuitBreakerConfig& settings = *config;
+  config_.store(config.get(), std::memory_order_release);
+  configs_.push_back(std::move(config));  // the old one stays: a call may be reading it
+  if (new_window) {
+    visit_stripes([&settings](Stripe& stripe) { stripe.rewindow(settings); });
+  }
+}
+
+// ------------------------------------------------------------------------------------------------ reading
+
+BreakerState CircuitBreaker::state(Nanos now) const {
+  const std::uint32_t word = word_.load(std::memory_order_acquire);
+  const BreakerState state = state_of(word);
+  const bool ran_out =
+      state == BreakerState::forced_open && now >= opened_until_.load(std::memory_order_acquire);
+  return ran_out ? BreakerState::closed : state;
+}
+
+Nanos CircuitBreaker::opened_until() const {
+  const BreakerState state = state_of(word_.load(std::memory_order_acquire));
+  const bool open = state == BreakerState::open || state == BreakerState::forced_open;
+  return open ? opened_until_.load(std::memory_order_acquire) : -1;
+}
+
+WindowCounts CircuitBreaker::window(Nanos now) const {
+  WindowCounts counts;
+  visit_stripes([&counts, now](const Stripe& stripe) { counts += stripe.counts(now); });
+  return counts;
+}
+
+BreakerSnapshot CircuitBreaker::snapshot(Nanos now) const {
+  BreakerSnapshot result;
+  const SpinGuard guard(mutex_);
+  result.state = state(now);
+  visit_stripes([&result, now](const Stripe& stripe) {
+    result.window += stripe.counts(now);
+    result.totals += stripe.totals;
+    result.latency.merge(stripe.latency);
+  });
+  result.totals.rejected = rejected_.load(std::memory_order_relaxed);
+  result.consecutive_failures = consecutive_failures_.load(std::memory_order_relaxed);
+  const Nanos until = opened_until();
+  result.retry_after = until < 0 || until == kForever ? -1 : std::max<Nanos>(until - now, 0);
+  if (periods_) {
+    result.time_in_state = periods_->time_in_state;
+    result.entered = periods_->entered;
+  }
+  const auto present = static_cast<std::size_t>(state_of(word_.load(std::memory_order_relaxed)));
+  result.time_in_state[present] += std::max<Nanos>(now - state_since_, 0);
+  return result;
+}
+
+std::size_t CircuitBreaker::bytes() const {
+  std::size_t total = sizeof(*this);
+  visit_stripes([&total](const Stripe& stripe) { total += sizeof(stripe); });
+  const SpinGuard guard(mutex_);
+  return total + configs_.capacity() * sizeof(configs_[0]) + (periods_ ? sizeof(Periods) : 0);
+}
+
+}  // namespace resilience

@@ -1,0 +1,47 @@
+#include "resilience/window.hpp"
+
+#include <algorithm>
+
+namespace resilience {
+
+void TimeWindow::advance(Nanos now) noexcept {
+  if (total_.calls == 0) {  // lay the buckets anew from here
+    bucket_end_ = saturating_add(now, width_);
+    return;
+  }
+  const Nanos passed = (now - bucket_end_) / width_ + 1;
+  if (passed >= static_cast<Nanos>(kBuckets)) {
+    clear();
+    bucket_end_ = saturating_add(now, width_);
+    return;
+  }
+  for (Nanos i = 0; i < passed; ++i) {
+    cursor_ = cursor_ + 1 == kBuckets ? 0 : cursor_ + 1;
+    total_ -= buckets_[cursor_];
+    buckets_[cursor_] = {};
+  }
+  bucket_end_ += passed * width_;
+}
+
+WindowCounts TimeWindow::counts(Nanos now) const noexcept {
+  WindowCounts inside = total_;
+  if (now < bucket_end_ || total_.calls == 0) {
+    return inside;
+  }
+  const Nanos passed = std::min((now - bucket_end_) / width_ + 1, static_cast<Nanos>(kBuckets));
+  std::size_t at = cursor_;
+  for (Nanos i = 0; i < passed; ++i) {
+    at = at + 1 == kBuckets ? 0 : at + 1;
+    inside -= buckets_[at];
+  }
+  return inside;
+}
+
+void TimeWindow::clear() noexcept {
+  buckets_.fill({});
+  total_ = {};
+  cursor_ = 0;
+  bucket_end_ = INT64_MIN;
+}
+
+}  // namespace resilience

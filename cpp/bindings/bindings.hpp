@@ -6,5 +6,6 @@
 namespace resilience::bindings {
 
 void register_clock(pybind11::module_& module);
+void register_engine(pybind11::module_& module);
 
 }  // namespace resilience::bindings

@@ -8,4 +8,5 @@ PYBIND11_MODULE(_core, module) {
     throw pybind11::error_already_set();
   }
   register_clock(module);
+  register_engine(module);
 }

@@ -1,5 +1,7 @@
 #include "resilience/completion_queue.hpp"
 
+#include <chrono>
+
 namespace resilience {
 
 bool CompletionQueue::push(Completion completion) {
@@ -21,10 +23,11 @@ void CompletionQueue::drain(std::vector<Completion>& out) {
   out.swap(completions_);
 }
 
-bool CompletionQueue::wait() {
+bool CompletionQueue::wait(Nanos timeout) {
   std::unique_lock lock(mutex_);
-  pushed_.wait(lock, [this] { return closed_ || !completions_.empty(); });
-  return !closed_;
+  pushed_.wait_for(lock, std::chrono::nanoseconds(timeout),
+                   [this] { return closed_ || !completions_.empty(); });
+  return !completions_.empty();
 }
 
 void CompletionQueue::close() {
@@ -32,6 +35,11 @@ void CompletionQueue::close() {
   closed_ = true;
   completions_.clear();
   pushed_.notify_all();
+}
+
+bool CompletionQueue::closed() const {
+  const std::lock_guard lock(mutex_);
+  return closed_;
 }
 
 }  // namespace resilience

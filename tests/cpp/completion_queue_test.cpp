@@ -38,14 +38,16 @@ TEST(CompletionQueue, AClosedQueueWakesNobody) {
 TEST(CompletionQueue, AWaiterReturnsOnAPushAndOnClose) {
   CompletionQueue queue([] {});
   std::thread pusher([&] { queue.push({1, 2}); });
-  EXPECT_TRUE(queue.wait());
+  EXPECT_TRUE(queue.wait(60 * kNanosPerSecond));
   pusher.join();
   std::vector<Completion> out;
   queue.drain(out);
   EXPECT_EQ(out.size(), 1U);
+  EXPECT_FALSE(queue.wait(1));
   std::thread closer([&] { queue.close(); });
-  EXPECT_FALSE(queue.wait());
+  EXPECT_FALSE(queue.wait(60 * kNanosPerSecond));
   closer.join();
+  EXPECT_TRUE(queue.closed());
 }
 
 }  // namespace

@@ -14,6 +14,8 @@
 #include <mutex>
 #include <vector>
 
+#include "resilience/clock.hpp"
+
 namespace resilience {
 
 struct Completion {
@@ -29,15 +31,16 @@ class CompletionQueue {
   bool push(Completion completion);
   // Moves everything pushed so far into `out`, in order. What `out` held is lost.
   void drain(std::vector<Completion>& out);
-  // Blocks until there is something to drain (true) or the queue is closed (false), for loops that can't
-  // watch a file descriptor.
-  [[nodiscard]] bool wait();
+  // Blocks until there is something to drain, at most for `timeout`, for loops that can't watch a file
+  // descriptor. False when there is nothing.
+  [[nodiscard]] bool wait(Nanos timeout);
   // Refuses and drops completions from now on.
   void close();
+  [[nodiscard]] bool closed() const;
 
  private:
   std::function<void()> waker_;
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
   std::condition_variable pushed_;
   std::vector<Completion> completions_;  // guarded by mutex_
   bool closed_ = false;                  // guarded by mutex_

@@ -61,7 +61,7 @@ TEST(CompletionQueueStress, NothingIsLostBetweenPushersAndOneDrainer) {
   std::vector<Completion> batch;
   int drained = 0;
   int drains = 0;
-  while (drained < kThreads * kRounds && queue.wait()) {
+  while (drained < kThreads * kRounds && queue.wait(60 * kNanosPerSecond)) {
     queue.drain(batch);
     drained += static_cast<int>(batch.size());
     ++drains;

@@ -44,6 +44,8 @@ Nanos SystemClock::coarse_now() const noexcept {
 
 double SystemClock::unix_time() const noexcept { return seconds_from_nanos(read(CLOCK_REALTIME)); }
 
+Nanos SystemClock::instance_now() noexcept { return read(CLOCK_MONOTONIC); }
+
 const std::shared_ptr<SystemClock>& SystemClock::instance() {
   static const auto clock = std::make_shared<SystemClock>();
   return clock;

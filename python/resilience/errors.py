@@ -1,7 +1,7 @@
 """What the library raises of its own accord.
 
-An error of a wrapped function is never replaced: it reaches its caller as it was raised. All errors pickle. Their
-attributes are read from ``args``, so that raising one costs no more than raising any exception.
+An error of a wrapped function is never replaced: it reaches its caller as it was raised. All errors pickle.
+Their attributes are read from ``args``, so that raising one costs no more than raising any exception.
 """
 
 from typing import Any
@@ -11,7 +11,7 @@ class ResilienceError(Exception):
     """Base of all errors of this library."""
 
 
-class _Rejection(ResilienceError):
+class RejectedError(ResilienceError):
     """A call that was not let through; ``args`` are the name of what refused it and the time to wait."""
 
     _reason = "is not accepting calls"
@@ -35,25 +35,25 @@ class _Rejection(ResilienceError):
         return f"{self.name!r} {self._reason}{wait}"
 
 
-class CircuitOpenError(_Rejection):
+class CircuitOpenError(RejectedError):
     """A circuit breaker is open, or half-open with all its probes under way."""
 
     _reason = "is open"
 
 
-class BulkheadFullError(_Rejection):
+class BulkheadFullError(RejectedError):
     """As many calls as a bulkhead allows are running and waiting."""
 
     _reason = "is full"
 
 
-class RateLimitedError(_Rejection):
+class RateLimitedError(RejectedError):
     """A rate limit is used up, or a concurrency limit reached."""
 
     _reason = "is over its rate limit"
 
 
-class RetryBudgetExhaustedError(_Rejection):
+class RetryBudgetExhaustedError(RejectedError):
     """A retry was due, but the budget that stops retry storms is spent."""
 
     _reason = "has spent its retry budget"
@@ -90,13 +90,13 @@ class BatchError(ResilienceError):
     """A batch function broke its contract, or was cancelled."""
 
 
-class BatchQueueFullError(_Rejection):
+class BatchQueueFullError(RejectedError):
     """As many items as a batcher allows are waiting."""
 
     _reason = "has a full queue"
 
 
-class BatcherClosedError(_Rejection):
+class BatcherClosedError(RejectedError):
     """The batcher was closed."""
 
     _reason = "is closed"

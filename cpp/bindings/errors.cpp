@@ -1,0 +1,68 @@
+#include "errors.hpp"
+
+namespace resilience::bindings {
+
+namespace {
+
+Errors classes;
+
+}  // namespace
+
+const Errors& errors() { return classes; }
+
+bool init_errors() {
+  PyObject* module = PyImport_ImportModule("resilience.errors");
+  if (module == nullptr) {
+    return false;
+  }
+  classes.resilience_error = PyObject_GetAttrString(module, "ResilienceError");
+  classes.rejected_error = PyObject_GetAttrString(module, "RejectedError");
+  classes.circuit_open = PyObject_GetAttrString(module, "CircuitOpenError");
+  Py_DECREF(module);
+  return classes.resilience_error != nullptr && classes.rejected_error != nullptr && classes.circuit_open != nullptr;
+}
+
+PyObject* make_rejection(PyObject* type, PyObject* name, Nanos retry_after) {
+  PyObject* wait = retry_after < 0 ? Py_NewRef(Py_None) : PyFloat_FromDouble(seconds_from_nanos(retry_after));
+  PyObject* args = wait == nullptr ? nullptr : PyTuple_Pack(2, name, wait);
+  Py_XDECREF(wait);
+  if (args == nullptr) {
+    return nullptr;
+  }
+  // BaseException.__new__ stores the arguments; __init__ would only store them again.
+  PyObject* error = reinterpret_cast<PyTypeObject*>(type)->tp_new(reinterpret_cast<PyTypeObject*>(type), args, nullptr);
+  Py_DECREF(args);
+  return error;
+}
+
+PyObject* take_error() {
+#if PY_VERSION_HEX >= 0x030C0000
+  return PyErr_GetRaisedException();
+#else
+  PyObject* type = nullptr;
+  PyObject* value = nullptr;
+  PyObject* traceback = nullptr;
+  PyErr_Fetch(&type, &value, &traceback);
+  PyErr_NormalizeException(&type, &value, &traceback);
+  if (traceback != nullptr && value != nullptr) {
+    PyException_SetTraceback(value, traceback);
+  }
+  Py_XDECREF(type);
+  Py_XDECREF(traceback);
+  return value;
+#endif
+}
+
+void put_error(PyObject* error) {
+  if (error == nullptr) {
+    PyErr_Clear();
+    return;
+  }
+#if PY_VERSION_HEX >= 0x030C0000
+  PyErr_SetRaisedException(error);
+#else
+  PyErr_Restore(Py_NewRef(reinterpret_cast<PyObject*>(Py_TYPE(error))), error, PyException_GetTraceback(error));
+#endif
+}
+
+}  // namespace resilience::bindings

@@ -1,0 +1,138 @@
+#include "guard.hpp"
+
+#include "errors.hpp"
+
+namespace resilience::bindings {
+
+namespace {
+
+PyTypeObject* type = nullptr;
+
+Guard* as_guard(PyObject* self) { return reinterpret_cast<Guard*>(self); }
+
+bool takes_function(Py_ssize_t nargs, const char* method) {
+  if (nargs > 0) {
+    return true;
+  }
+  PyErr_Format(PyExc_TypeError, "%s() takes the function to call as its first argument", method);
+  return false;
+}
+
+PyObject* guard_call(PyObject* self, PyObject* const* args, Py_ssize_t nargs, PyObject* kwnames) {
+  if (!takes_function(nargs, "call")) {
+    return nullptr;
+  }
+  return make_guarded_call(as_guard(self), args[0], args + 1, nargs - 1, kwnames);
+}
+
+PyObject* guard_call_sync(PyObject* self, PyObject* const* args, Py_ssize_t nargs, PyObject* kwnames) {
+  if (!takes_function(nargs, "call_sync")) {
+    return nullptr;
+  }
+  const std::size_t nargsf = static_cast<std::size_t>(nargs - 1) | PY_VECTORCALL_ARGUMENTS_OFFSET;
+  return call_plain(as_guard(self), args[0], args + 1, nargsf, kwnames);
+}
+
+PyObject* guard_wrap(PyObject* self, PyObject* const* args, Py_ssize_t nargs) {
+  if (nargs != 3) {
+    PyErr_SetString(PyExc_TypeError, "_wrap() takes a function, its kind and its stream driver");
+    return nullptr;
+  }
+  const long kind = PyLong_AsLong(args[1]);
+  if (kind == -1 && PyErr_Occurred() != nullptr) {
+    return nullptr;
+  }
+  return make_guarded_function(as_guard(self), args[0], static_cast<FunctionKind>(kind),
+                               args[2] == Py_None ? nullptr : args[2]);
+}
+
+int guard_traverse(PyObject* self, visitproc visit, void* arg) {
+  Py_VISIT(reinterpret_cast<PyObject*>(Py_TYPE(self)));
+  return traverse_plan(as_guard(self)->plan, visit, arg);
+}
+
+int guard_clear(PyObject* self) {
+  clear_plan(as_guard(self)->plan);
+  return 0;
+}
+
+void guard_dealloc(PyObject* self) {
+  PyTypeObject* own_type = Py_TYPE(self);
+  PyObject_GC_UnTrack(self);
+  clear_plan(as_guard(self)->plan);
+  own_type->tp_free(self);
+  Py_DECREF(reinterpret_cast<PyObject*>(own_type));
+}
+
+template <typename Function>
+PyCFunction method(Function* function) {
+  return reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(function));
+}
+
+PyMethodDef methods[] = {
+    {"call", method(guard_call), METH_FASTCALL | METH_KEYWORDS,
+     "call(fn, /, *args, **kwargs)\n--\n\nAwait `fn(*args, **kwargs)` under this policy."},
+    {"call_sync", method(guard_call_sync), METH_FASTCALL | METH_KEYWORDS,
+     "call_sync(fn, /, *args, **kwargs)\n--\n\nCall the plain function `fn(*args, **kwargs)` under this policy."},
+    {"_wrap", method(guard_wrap), METH_FASTCALL, "_wrap(fn, kind, stream, /)\n--\n\nThe function under this policy."},
+    {nullptr}};
+
+PyType_Slot slots[] = {{Py_tp_doc, const_cast<char*>("Base of every policy that wraps functions.")},
+                       {Py_tp_traverse, reinterpret_cast<void*>(guard_traverse)},
+                       {Py_tp_clear, reinterpret_cast<void*>(guard_clear)},
+                       {Py_tp_dealloc, reinterpret_cast<void*>(guard_dealloc)},
+                       {Py_tp_methods, methods},
+                       {0, nullptr}};
+
+PyType_Spec spec = {"resilience._core.Guard", sizeof(Guard), 0,
+                    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC, slots};
+
+PyObject* fall_back_plain(const Plan& plan, PyObject* const* args, std::size_t nargsf, PyObject* kwnames) {
+  if (plan.fallback == nullptr) {
+    return nullptr;
+  }
+  PyErr_Clear();
+  return plan.fallback_callable ? PyObject_Vectorcall(plan.fallback, args, nargsf, kwnames) : Py_NewRef(plan.fallback);
+}
+
+}  // namespace
+
+PyTypeObject* guard_type() { return type; }
+
+PyObject* call_plain(Guard* guard, PyObject* function, PyObject* const* args, std::size_t nargsf, PyObject* kwnames) {
+  BreakerLayer* breaker = guard->plan.breaker;
+  if (breaker == nullptr) {
+    return PyObject_Vectorcall(function, args, nargsf, kwnames);
+  }
+  BreakerRun run;
+  if (!admit(*breaker, run)) {
+    return fall_back_plain(guard->plan, args, nargsf, kwnames);
+  }
+  Py_INCREF(reinterpret_cast<PyObject*>(guard));  // the function may drop the last other reference
+  PyObject* result = PyObject_Vectorcall(function, args, nargsf, kwnames);
+  if (result != nullptr) {
+    settle_result(*breaker, run, result);
+  } else {
+    settle_error(*breaker, run);
+  }
+  Py_DECREF(reinterpret_cast<PyObject*>(guard));
+  return result;
+}
+
+int traverse_plan(const Plan& plan, visitproc visit, void* arg) {
+  Py_VISIT(plan.breaker_owner);
+  Py_VISIT(plan.fallback);
+  return 0;
+}
+
+void clear_plan(Plan& plan) {
+  Py_CLEAR(plan.breaker_owner);
+  Py_CLEAR(plan.fallback);
+}
+
+bool init_guard(PyObject* module) {
+  type = reinterpret_cast<PyTypeObject*>(PyType_FromSpec(&spec));
+  return type != nullptr && PyModule_AddObjectRef(module, "Guard", reinterpret_cast<PyObject*>(type)) == 0;
+}
+
+}  // namespace resilience::bindings

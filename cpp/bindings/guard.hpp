@@ -1,0 +1,47 @@
+// The objects behind every protected call.
+//
+// Guard            a policy, or several: the base of CircuitBreaker and of everything else that wraps functions
+// GuardedFunction  a function under a guard: what a decorator returns, calling it makes a GuardedCall
+// GuardedCall      one call: an awaitable that asks the guard at its first step and reports when it ends
+//
+// A plan is what a guard decided at construction; a call only reads it.
+#pragma once
+
+#include <Python.h>
+
+#include "breaker_layer.hpp"
+
+namespace resilience::bindings {
+
+struct Plan {
+  BreakerLayer* breaker = nullptr;    // null: none
+  PyObject* breaker_owner = nullptr;  // keeps `breaker` alive when it is another guard's
+  PyObject* fallback = nullptr;       // what answers instead of a rejection; null: nothing
+  bool fallback_callable = false;
+};
+
+struct Guard {
+  PyObject_HEAD
+  Plan plan;
+};
+
+enum class FunctionKind : int { coroutine, plain, async_generator, generator };
+
+bool init_guard(PyObject* module);
+bool init_guarded_call(PyObject* module);
+bool init_guarded_function(PyObject* module);
+
+PyTypeObject* guard_type();
+
+// A call of `function` with vectorcall arguments, not yet started (new reference).
+PyObject* make_guarded_call(Guard* guard, PyObject* function, PyObject* const* args, Py_ssize_t nargs,
+                            PyObject* kwnames);
+// Runs a plain function under the guard, now.
+PyObject* call_plain(Guard* guard, PyObject* function, PyObject* const* args, std::size_t nargsf, PyObject* kwnames);
+// A wrapper of `function` (new reference). `stream` makes the object that drives a generator, null for the rest.
+PyObject* make_guarded_function(Guard* guard, PyObject* function, FunctionKind kind, PyObject* stream);
+
+int traverse_plan(const Plan& plan, visitproc visit, void* arg);
+void clear_plan(Plan& plan);
+
+}  // namespace resilience::bindings

@@ -1,0 +1,87 @@
+"""What circuit breakers tell their listeners.
+
+Events are immutable and delivered before the call that caused them returns.
+"""
+
+from dataclasses import dataclass
+
+from resilience._types import State
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """Something that happened to a circuit breaker.
+
+    Attributes:
+        name: the breaker's name.
+        timestamp: UNIX seconds.
+    """
+
+    name: str
+    timestamp: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StateChanged(Event):
+    """The breaker went from one state to another.
+
+    Attributes:
+        old: the state it left.
+        new: the state it entered.
+        reason: what an operator gave as reason, ``None`` for its own decisions.
+    """
+
+    old: State
+    new: State
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallSucceeded(Event):
+    """An admitted call succeeded after ``duration`` seconds."""
+
+    duration: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallFailed(Event):
+    """An admitted call failed after ``duration`` seconds.
+
+    Attributes:
+        duration: seconds.
+        error: what it raised; ``None`` when its result was the failure.
+    """
+
+    duration: float
+    error: BaseException | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallIgnored(Event):
+    """An admitted call ended without a verdict: cancelled, or with an error that doesn't count."""
+
+    duration: float
+    error: BaseException | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallRejected(Event):
+    """A call was not let through.
+
+    Attributes:
+        retry_after: seconds after which one may be, ``None`` when nobody knows.
+    """
+
+    retry_after: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SlowCall(Event):
+    """A call took at least ``slow_call_duration``; comes beside the event of its outcome."""
+
+    duration: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reset(Event):
+    """Somebody reset the breaker by hand."""

@@ -156,7 +156,8 @@ bool detail::admit_slowly(BreakerLayer& layer, BreakerRun& run) {
   return false;
 }
 
-void tell_recorded(BreakerLayer& layer, const Recorded& recorded, Outcome outcome, Nanos duration, PyObject* error) {
+void tell_recorded(BreakerLayer& layer, const Recorded& recorded, Outcome outcome, Nanos duration,
+                   PyObject* error) {
   if (outcome == Outcome::failure && !recorded.late) {
     layer.last_failure_time = layer.clock->unix_time();
   }
@@ -198,6 +199,8 @@ void settle_error(BreakerLayer& layer, const BreakerRun& run) {
   put_error(error);
 }
 
-void settle_release(BreakerLayer& layer, const BreakerRun& run) { settle(layer, run, Outcome::cancelled, nullptr); }
+void settle_release(BreakerLayer& layer, const BreakerRun& run) {
+  settle(layer, run, Outcome::cancelled, nullptr);
+}
 
 }  // namespace resilience::bindings

@@ -1,7 +1,7 @@
 // What a guarded call asks of a circuit breaker: may I run, and how did it go.
 //
-// The layer joins the machine with what only Python knows: which exceptions are failures, who listens, and the
-// breaker's public object. Every function here runs under the GIL and outside the machine's locks.
+// The layer joins the machine with what only Python knows: which exceptions are failures, who listens, and
+// the breaker's public object. Every function here runs under the GIL and outside the machine's locks.
 #pragma once
 
 #include <Python.h>
@@ -54,7 +54,8 @@ Outcome classify(const BreakerLayer& layer, PyObject* exception);
 // Records an outcome and tells the listeners. `error` (borrowed) may be null.
 void settle(BreakerLayer& layer, const BreakerRun& run, Outcome outcome, PyObject* error);
 // Tells the listeners what a record() led to.
-void tell_recorded(BreakerLayer& layer, const Recorded& recorded, Outcome outcome, Nanos duration, PyObject* error);
+void tell_recorded(BreakerLayer& layer, const Recorded& recorded, Outcome outcome, Nanos duration,
+                   PyObject* error);
 void tell(BreakerLayer& layer, const char* kind, Nanos duration, PyObject* error);
 void tell_change(BreakerLayer& layer, const StateChange& change);
 

@@ -64,7 +64,8 @@ bool init_circuit_breaker_type(PyObject* module) {
   PyObject* bases = PyTuple_Pack(1, reinterpret_cast<PyObject*>(guard_type()));
   type = bases == nullptr ? nullptr : reinterpret_cast<PyTypeObject*>(PyType_FromSpecWithBases(&spec, bases));
   Py_XDECREF(bases);
-  return type != nullptr && PyModule_AddObjectRef(module, "CircuitBreakerBase", reinterpret_cast<PyObject*>(type)) == 0;
+  return type != nullptr &&
+         PyModule_AddObjectRef(module, "CircuitBreakerBase", reinterpret_cast<PyObject*>(type)) == 0;
 }
 
 }  // namespace resilience::bindings

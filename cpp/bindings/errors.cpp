@@ -19,7 +19,8 @@ bool init_errors() {
   classes.rejected_error = PyObject_GetAttrString(module, "RejectedError");
   classes.circuit_open = PyObject_GetAttrString(module, "CircuitOpenError");
   Py_DECREF(module);
-  return classes.resilience_error != nullptr && classes.rejected_error != nullptr && classes.circuit_open != nullptr;
+  return classes.resilience_error != nullptr && classes.rejected_error != nullptr &&
+         classes.circuit_open != nullptr;
 }
 
 PyObject* make_rejection(PyObject* type, PyObject* name, Nanos retry_after) {
@@ -30,7 +31,8 @@ PyObject* make_rejection(PyObject* type, PyObject* name, Nanos retry_after) {
     return nullptr;
   }
   // BaseException.__new__ stores the arguments; __init__ would only store them again.
-  PyObject* error = reinterpret_cast<PyTypeObject*>(type)->tp_new(reinterpret_cast<PyTypeObject*>(type), args, nullptr);
+  PyObject* error =
+      reinterpret_cast<PyTypeObject*>(type)->tp_new(reinterpret_cast<PyTypeObject*>(type), args, nullptr);
   Py_DECREF(args);
   return error;
 }
@@ -61,7 +63,8 @@ void put_error(PyObject* error) {
 #if PY_VERSION_HEX >= 0x030C0000
   PyErr_SetRaisedException(error);
 #else
-  PyErr_Restore(Py_NewRef(reinterpret_cast<PyObject*>(Py_TYPE(error))), error, PyException_GetTraceback(error));
+  PyErr_Restore(Py_NewRef(reinterpret_cast<PyObject*>(Py_TYPE(error))), error,
+                PyException_GetTraceback(error));
 #endif
 }
 

@@ -17,11 +17,12 @@ struct Errors {
 const Errors& errors();
 bool init_errors();
 
-// A new rejection of class `type` carrying a name and the seconds to wait (None when negative). It is filled without
-// running Python code: rejecting must stay cheap while a callee is down.
+// A new rejection of class `type` carrying a name and the seconds to wait (None when negative). It is filled
+// without running Python code: rejecting must stay cheap while a callee is down.
 PyObject* make_rejection(PyObject* type, PyObject* name, Nanos retry_after);
 
-// The error that is set now, taken out as one normalised instance with its traceback (new reference, may be null).
+// The error that is set now, taken out as one normalised instance with its traceback (new reference, may be
+// null).
 PyObject* take_error();
 // Sets it again (stolen); null clears.
 void put_error(PyObject* error);

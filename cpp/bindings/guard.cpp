@@ -73,8 +73,10 @@ PyMethodDef methods[] = {
     {"call", method(guard_call), METH_FASTCALL | METH_KEYWORDS,
      "call(fn, /, *args, **kwargs)\n--\n\nAwait `fn(*args, **kwargs)` under this policy."},
     {"call_sync", method(guard_call_sync), METH_FASTCALL | METH_KEYWORDS,
-     "call_sync(fn, /, *args, **kwargs)\n--\n\nCall the plain function `fn(*args, **kwargs)` under this policy."},
-    {"_wrap", method(guard_wrap), METH_FASTCALL, "_wrap(fn, kind, stream, /)\n--\n\nThe function under this policy."},
+     "call_sync(fn, /, *args, **kwargs)\n--\n\nCall the plain function `fn(*args, **kwargs)` under this "
+     "policy."},
+    {"_wrap", method(guard_wrap), METH_FASTCALL,
+     "_wrap(fn, kind, stream, /)\n--\n\nThe function under this policy."},
     {nullptr}};
 
 PyType_Slot slots[] = {{Py_tp_doc, const_cast<char*>("Base of every policy that wraps functions.")},
@@ -92,14 +94,16 @@ PyObject* fall_back_plain(const Plan& plan, PyObject* const* args, std::size_t n
     return nullptr;
   }
   PyErr_Clear();
-  return plan.fallback_callable ? PyObject_Vectorcall(plan.fallback, args, nargsf, kwnames) : Py_NewRef(plan.fallback);
+  return plan.fallback_callable ? PyObject_Vectorcall(plan.fallback, args, nargsf, kwnames)
+                                : Py_NewRef(plan.fallback);
 }
 
 }  // namespace
 
 PyTypeObject* guard_type() { return type; }
 
-PyObject* call_plain(Guard* guard, PyObject* function, PyObject* const* args, std::size_t nargsf, PyObject* kwnames) {
+PyObject* call_plain(Guard* guard, PyObject* function, PyObject* const* args, std::size_t nargsf,
+                     PyObject* kwnames) {
   BreakerLayer* breaker = guard->plan.breaker;
   if (breaker == nullptr) {
     return PyObject_Vectorcall(function, args, nargsf, kwnames);

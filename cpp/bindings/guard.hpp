@@ -1,8 +1,9 @@
 // The objects behind every protected call.
 //
-// Guard            a policy, or several: the base of CircuitBreaker and of everything else that wraps functions
-// GuardedFunction  a function under a guard: what a decorator returns, calling it makes a GuardedCall
-// GuardedCall      one call: an awaitable that asks the guard at its first step and reports when it ends
+// Guard            a policy, or several: the base of CircuitBreaker and of everything else that wraps
+// functions GuardedFunction  a function under a guard: what a decorator returns, calling it makes a
+// GuardedCall GuardedCall      one call: an awaitable that asks the guard at its first step and reports when
+// it ends
 //
 // A plan is what a guard decided at construction; a call only reads it.
 #pragma once
@@ -21,8 +22,7 @@ struct Plan {
 };
 
 struct Guard {
-  PyObject_HEAD
-  Plan plan;
+  PyObject_HEAD Plan plan;
 };
 
 enum class FunctionKind : int { coroutine, plain, async_generator, generator };
@@ -37,8 +37,10 @@ PyTypeObject* guard_type();
 PyObject* make_guarded_call(Guard* guard, PyObject* function, PyObject* const* args, Py_ssize_t nargs,
                             PyObject* kwnames);
 // Runs a plain function under the guard, now.
-PyObject* call_plain(Guard* guard, PyObject* function, PyObject* const* args, std::size_t nargsf, PyObject* kwnames);
-// A wrapper of `function` (new reference). `stream` makes the object that drives a generator, null for the rest.
+PyObject* call_plain(Guard* guard, PyObject* function, PyObject* const* args, std::size_t nargsf,
+                     PyObject* kwnames);
+// A wrapper of `function` (new reference). `stream` makes the object that drives a generator, null for the
+// rest.
 PyObject* make_guarded_function(Guard* guard, PyObject* function, FunctionKind kind, PyObject* stream);
 
 int traverse_plan(const Plan& plan, visitproc visit, void* arg);

@@ -1,8 +1,8 @@
 // One guarded call: a coroutine in all but its type.
 //
-// The first step admits, calls the function and steps what it returned; as long as the function doesn't suspend, all
-// of it happens in that one step and no Python frame stands between the caller and the function. Results, errors,
-// close() and collection all end in settling the run, exactly once.
+// The first step admits, calls the function and steps what it returned; as long as the function doesn't
+// suspend, all of it happens in that one step and no Python frame stands between the caller and the function.
+// Results, errors, close() and collection all end in settling the run, exactly once.
 #include <cstddef>
 
 #include "awaitable.hpp"
@@ -18,14 +18,13 @@ constexpr Py_ssize_t kInlineArguments = 6;
 enum class Phase : unsigned char { created, running, suspended, closed };
 
 struct GuardedCall {
-  PyObject_HEAD
-  Guard* guard;
+  PyObject_HEAD Guard* guard;
   PyObject* function;
-  PyObject* inner;     // the iterator being stepped, once there is one
+  PyObject* inner;  // the iterator being stepped, once there is one
   PyObject* kwnames;
-  PyObject** args;     // inline_args + 1, or memory of its own; args[-1] is free for the callee
-  Py_ssize_t nargs;    // positional
-  Py_ssize_t ntotal;   // with keywords
+  PyObject** args;    // inline_args + 1, or memory of its own; args[-1] is free for the callee
+  Py_ssize_t nargs;   // positional
+  Py_ssize_t ntotal;  // with keywords
   PyObject* weakrefs;
   BreakerRun run;
   Phase phase;
@@ -94,7 +93,8 @@ PySendResult conclude(GuardedCall* self, PySendResult outcome, PyObject* result)
 
 PyObject* call_function(GuardedCall* self, PyObject* function) {
   return PyObject_Vectorcall(function, self->args,
-                             static_cast<std::size_t>(self->nargs) | PY_VECTORCALL_ARGUMENTS_OFFSET, self->kwnames);
+                             static_cast<std::size_t>(self->nargs) | PY_VECTORCALL_ARGUMENTS_OFFSET,
+                             self->kwnames);
 }
 
 // Steps what was called for the first time.
@@ -262,7 +262,8 @@ void call_finalize(PyObject* object) {
   PyObject* pending = take_error();
   if (self->phase == Phase::created) {
     PyObject* name = PyObject_GetAttrString(object, "__qualname__");
-    if (name == nullptr || PyErr_WarnFormat(PyExc_RuntimeWarning, 1, "coroutine '%S' was never awaited", name) < 0) {
+    if (name == nullptr ||
+        PyErr_WarnFormat(PyExc_RuntimeWarning, 1, "coroutine '%S' was never awaited", name) < 0) {
       PyErr_WriteUnraisable(object);
     }
     Py_XDECREF(name);
@@ -369,9 +370,10 @@ PyMethodDef methods[] = {
     {"close", method_close, METH_NOARGS, "close(): end the call, releasing what it holds."},
     {nullptr}};
 
-PyGetSetDef properties[] = {{"__name__", get_name},       {"__qualname__", get_qualname}, {"cr_await", get_await},
-                            {"cr_frame", get_frame},      {"cr_code", get_code},          {"cr_origin", get_origin},
-                            {"cr_running", get_running},  {"cr_suspended", get_suspended}, {nullptr}};
+PyGetSetDef properties[] = {
+    {"__name__", get_name},      {"__qualname__", get_qualname},  {"cr_await", get_await},
+    {"cr_frame", get_frame},     {"cr_code", get_code},           {"cr_origin", get_origin},
+    {"cr_running", get_running}, {"cr_suspended", get_suspended}, {nullptr}};
 
 PyAsyncMethods async_methods = {call_await, nullptr, nullptr, call_send};
 
@@ -422,7 +424,8 @@ PyObject* make_guarded_call(Guard* guard, PyObject* function, PyObject* const* a
 bool init_guarded_call(PyObject* module) {
   Py_SET_REFCNT(reinterpret_cast<PyObject*>(&call_type), 1);
   call_type.tp_name = "resilience._core.GuardedCall";
-  call_type.tp_doc = "One call of a guarded function; awaitable once, and a coroutine in every other respect.";
+  call_type.tp_doc =
+      "One call of a guarded function; awaitable once, and a coroutine in every other respect.";
   call_type.tp_basicsize = sizeof(GuardedCall);
   call_type.tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC;
   call_type.tp_dealloc = call_dealloc;

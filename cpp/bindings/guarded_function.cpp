@@ -11,8 +11,7 @@ namespace resilience::bindings {
 namespace {
 
 struct GuardedFunction {
-  PyObject_HEAD
-  vectorcallfunc vectorcall;
+  PyObject_HEAD vectorcallfunc vectorcall;
   Guard* guard;
   PyObject* wrapped;
   PyObject* stream;  // makes the object that drives a generator
@@ -74,11 +73,15 @@ PyObject* function_getattro(PyObject* self, PyObject* name) {
   return PyObject_GetAttr(as_function(self)->wrapped, name);
 }
 
-PyObject* forward(PyObject* self, const char* name) { return PyObject_GetAttrString(as_function(self)->wrapped, name); }
+PyObject* forward(PyObject* self, const char* name) {
+  return PyObject_GetAttrString(as_function(self)->wrapped, name);
+}
 PyObject* get_doc(PyObject* self, void* /*unused*/) { return forward(self, "__doc__"); }
 PyObject* get_module(PyObject* self, void* /*unused*/) { return forward(self, "__module__"); }
 
-PyObject* function_repr(PyObject* self) { return PyUnicode_FromFormat("<guarded %R>", as_function(self)->wrapped); }
+PyObject* function_repr(PyObject* self) {
+  return PyUnicode_FromFormat("<guarded %R>", as_function(self)->wrapped);
+}
 
 // Pickled and copied by name, as functions are.
 PyObject* method_reduce(PyObject* self, PyObject* /*unused*/) { return forward(self, "__qualname__"); }
@@ -111,15 +114,17 @@ void function_dealloc(PyObject* self) {
   PyObject_GC_Del(self);
 }
 
-PyMethodDef methods[] = {{"__reduce__", method_reduce, METH_NOARGS, "The function's qualified name."}, {nullptr}};
+PyMethodDef methods[] = {{"__reduce__", method_reduce, METH_NOARGS, "The function's qualified name."},
+                         {nullptr}};
 PyGetSetDef properties[] = {{"__doc__", get_doc},
                             {"__module__", get_module},
                             {"__dict__", PyObject_GenericGetDict, PyObject_GenericSetDict},
                             {nullptr}};
-PyMemberDef members[] = {{"__wrapped__", T_OBJECT, offsetof(GuardedFunction, wrapped), READONLY,
-                          "The function as it was before it was guarded."},
-                         {"__guard__", T_OBJECT, offsetof(GuardedFunction, guard), READONLY, "What guards it."},
-                         {nullptr}};
+PyMemberDef members[] = {
+    {"__wrapped__", T_OBJECT, offsetof(GuardedFunction, wrapped), READONLY,
+     "The function as it was before it was guarded."},
+    {"__guard__", T_OBJECT, offsetof(GuardedFunction, guard), READONLY, "What guards it."},
+    {nullptr}};
 
 }  // namespace
 
@@ -153,8 +158,8 @@ bool init_guarded_function(PyObject* module) {
   Py_SET_REFCNT(reinterpret_cast<PyObject*>(&function_type), 1);
   function_type.tp_name = "resilience._core.GuardedFunction";
   function_type.tp_basicsize = sizeof(GuardedFunction);
-  function_type.tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_HAVE_VECTORCALL |
-                           Py_TPFLAGS_METHOD_DESCRIPTOR;
+  function_type.tp_flags =
+      Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_HAVE_VECTORCALL | Py_TPFLAGS_METHOD_DESCRIPTOR;
   function_type.tp_vectorcall_offset = offsetof(GuardedFunction, vectorcall);
   function_type.tp_dictoffset = offsetof(GuardedFunction, dict);
   function_type.tp_weaklistoffset = offsetof(GuardedFunction, weakrefs);

@@ -1,4 +1,5 @@
-// The slow methods of a circuit breaker. They are attached to its hand-written type; the hot ones are in guard.cpp.
+// The slow methods of a circuit breaker. They are attached to its hand-written type; the hot ones are in
+// guard.cpp.
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
@@ -26,7 +27,8 @@ BreakerLayer& layer(const py::handle& self) {
 
 std::uint32_t count(long long value, const char* argument) {
   if (value < 0 || value > UINT32_MAX) {
-    throw py::value_error(require(false, argument, "a whole number >= 0", static_cast<double>(value)).message());
+    throw py::value_error(
+        require(false, argument, "a whole number >= 0", static_cast<double>(value)).message());
   }
   return static_cast<std::uint32_t>(value);
 }
@@ -109,7 +111,8 @@ py::tuple try_admit(const py::object& self) {
 
 void settle_admitted(const py::object& self, const py::tuple& token, const py::object& error, bool released) {
   BreakerLayer& own = layer(self);
-  const BreakerRun run{{token[0].cast<std::uint32_t>(), token[1].cast<std::uint32_t>()}, token[2].cast<Nanos>()};
+  const BreakerRun run{{token[0].cast<std::uint32_t>(), token[1].cast<std::uint32_t>()},
+                       token[2].cast<Nanos>()};
   if (released) {
     settle_release(own, run);
   } else if (error.is_none()) {
@@ -191,7 +194,9 @@ void register_methods() {
     const WindowCounts counts = own.machine->window(own.now());
     return py::make_tuple(counts.calls, counts.failures, counts.slow);
   });
-  method("_opened_until", [](const py::object& self) { return seconds_or_none(layer(self).machine->opened_until()); });
+  method("_unix_time", [](const py::object& self) { return layer(self).clock->unix_time(); });
+  method("_opened_until",
+         [](const py::object& self) { return seconds_or_none(layer(self).machine->opened_until()); });
   method("_last_failure_time", [](const py::object& self) -> py::object {
     const double when = layer(self).last_failure_time;
     return when < 0.0 ? py::object(py::none()) : py::object(py::float_(when));
@@ -200,27 +205,38 @@ void register_methods() {
   method("_reset_state", [](const py::object& self) {
     return apply(self, [](CircuitBreaker& breaker, Nanos now) { return breaker.reset(now); });
   });
-  method("_force_open", [](const py::object& self, const std::optional<double>& ttl) {
-    const Nanos length = ttl ? nanos_from_seconds(*ttl) : kForever;
-    return apply(self, [length](CircuitBreaker& breaker, Nanos now) { return breaker.force_open(length, now); });
-  }, py::arg("ttl"));
+  method(
+      "_force_open",
+      [](const py::object& self, const std::optional<double>& ttl) {
+        const Nanos length = ttl ? nanos_from_seconds(*ttl) : kForever;
+        return apply(
+            self, [length](CircuitBreaker& breaker, Nanos now) { return breaker.force_open(length, now); });
+      },
+      py::arg("ttl"));
   method("_disable", [](const py::object& self) {
     return apply(self, [](CircuitBreaker& breaker, Nanos now) { return breaker.disable(now); });
   });
   method("_metrics_only", [](const py::object& self) {
     return apply(self, [](CircuitBreaker& breaker, Nanos now) { return breaker.metrics_only(now); });
   });
-  method("_trip", [](const py::object& self, double seconds) {
-    const Nanos length = nanos_from_seconds(seconds);  // NaN becomes 0, which is ignored
-    return apply(self, [length](CircuitBreaker& breaker, Nanos now) { return breaker.trip(length, now); });
-  }, py::arg("seconds"));
+  method(
+      "_trip",
+      [](const py::object& self, double seconds) {
+        const Nanos length = nanos_from_seconds(seconds);  // NaN becomes 0, which is ignored
+        return apply(self,
+                     [length](CircuitBreaker& breaker, Nanos now) { return breaker.trip(length, now); });
+      },
+      py::arg("seconds"));
   method("_health_succeeded", [](const py::object& self) {
     return apply(self, [](CircuitBreaker& breaker, Nanos now) { return breaker.health_succeeded(now); });
   });
   method("_hold_open", [](const py::object& self) { layer(self).machine->hold_open(); });
-  method("_change_settings", [](const py::object& self, const std::shared_ptr<Settings>& settings) {
-    layer(self).machine->reconfigure(SharedSettings(settings));
-  }, py::arg("settings"));
+  method(
+      "_change_settings",
+      [](const py::object& self, const std::shared_ptr<Settings>& settings) {
+        layer(self).machine->reconfigure(SharedSettings(settings));
+      },
+      py::arg("settings"));
   method("_bytes", [](const py::object& self) { return layer(self).machine->bytes(); });
 }
 

@@ -1,6 +1,65 @@
 """Resilience for asyncio: circuit breakers, retries, limits, batching, caching, allocation."""
 
+from resilience._circuit_breaker import CircuitBreaker
+from resilience._circuit_breaker_config import CircuitBreakerConfig
 from resilience._core import Clock
+from resilience._guard import ProtectedFunction, protected_functions
+from resilience._registry import get_all_circuit_breakers, get_circuit_breaker, remove_circuit_breaker
+from resilience._types import State
+from resilience.errors import (
+    AllProvidersFailedError,
+    BatchError,
+    BatcherClosedError,
+    BatchQueueFullError,
+    BulkheadFullError,
+    CacheRecursionError,
+    CallTimeoutError,
+    CircuitOpenError,
+    ConfigError,
+    RateLimitedError,
+    RejectedError,
+    ResilienceError,
+    RetryBudgetExhaustedError,
+)
+from resilience.events import (
+    CallFailed,
+    CallIgnored,
+    CallRejected,
+    CallSucceeded,
+    Reset,
+    SlowCall,
+    StateChanged,
+)
 
 __version__ = "0.1.0"
-__all__ = ["Clock"]
+__all__ = [
+    "AllProvidersFailedError",
+    "BatchError",
+    "BatchQueueFullError",
+    "BatcherClosedError",
+    "BulkheadFullError",
+    "CacheRecursionError",
+    "CallFailed",
+    "CallIgnored",
+    "CallRejected",
+    "CallSucceeded",
+    "CallTimeoutError",
+    "CircuitBreaker",
+    "CircuitBreakerConfig",
+    "CircuitOpenError",
+    "Clock",
+    "ConfigError",
+    "ProtectedFunction",
+    "RateLimitedError",
+    "RejectedError",
+    "Reset",
+    "ResilienceError",
+    "RetryBudgetExhaustedError",
+    "SlowCall",
+    "State",
+    "StateChanged",
+    "get_all_circuit_breakers",
+    "get_circuit_breaker",
+    "protected_functions",
+    "remove_circuit_breaker",
+]

@@ -107,7 +107,9 @@ class CircuitBreakerConfig:
                 f"got {type_name(self.failure_on)}",
             )
         if not _is_types(self.ignore):
-            raise TypeError(f"ignore must be an exception class or a tuple of them, got {type_name(self.ignore)}")
+            raise TypeError(
+                f"ignore must be an exception class or a tuple of them, got {type_name(self.ignore)}"
+            )
         if self.failure_result is not None and not callable(self.failure_result):
             raise TypeError(f"failure_result must be a predicate, got {type_name(self.failure_result)}")
 

@@ -65,7 +65,9 @@ class GuardedAsyncGenerator(AsyncGenerator[Any, Any]):
         self.__name__ = getattr(function, "__name__", type(function).__name__)
         self.__qualname__ = getattr(function, "__qualname__", self.__name__)
 
-    async def _step(self, awaitable: Callable[[], Awaitable[Any]], thrown: BaseException | None = None) -> Any:
+    async def _step(
+        self, awaitable: Callable[[], Awaitable[Any]], thrown: BaseException | None = None
+    ) -> Any:
         try:
             item = await awaitable()
         except StopAsyncIteration:

@@ -1,0 +1,428 @@
+"""The circuit breaker's public face: its settings, its state and those who listen to it.
+
+Deciding happens in the core, calling in the native guard; what is here runs on construction, on transitions
+and when somebody asks.
+"""
+
+import itertools
+import logging
+import math
+from collections import deque
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from resilience import _core
+from resilience._circuit_breaker_config import CircuitBreakerConfig, ExceptionTypes
+from resilience._contexts import ContextStack, GuardContext
+from resilience._guard import Kind, kind_of, protect
+from resilience._registry import register
+from resilience._types import MISSING, STATES, State, type_name
+from resilience.events import (
+    CallFailed,
+    CallIgnored,
+    CallRejected,
+    CallSucceeded,
+    Event,
+    Reset,
+    SlowCall,
+    StateChanged,
+)
+
+_log = logging.getLogger("resilience.circuit_breaker")
+_numbers = itertools.count(1)
+F = TypeVar("F", bound=Callable[..., Any])
+Listener = Callable[[Event], object]
+
+
+class CircuitBreaker(_core.CircuitBreakerBase):
+    """Stops calling what keeps failing, and tries again after a while.
+
+    It wraps coroutine functions, plain functions and generators of both kinds, as a decorator, through
+    :meth:`call` and :meth:`call_sync`, or as a ``with`` block. All functions under one breaker share its state;
+    any number of threads and event loops may. The rules of its windows follow resilience4j.
+
+    Args:
+        name: for messages, metrics and the registry; made up when ``None``.
+        clock: where time comes from; the system's clock when ``None``.
+        failure_threshold: see :class:`CircuitBreakerConfig` for this and the other settings.
+        failure_rate_threshold: fraction of failures in the window that opens it.
+        minimum_calls: calls in the window before a rate counts.
+        slow_call_duration: seconds from which on a call is slow.
+        slow_call_rate_threshold: fraction of slow calls in the window that opens it.
+        monitor_window: length of the window in seconds.
+        window_calls: the last n calls are the window instead.
+        recovery_timeout: seconds from open to half-open.
+        recovery_jitter: fraction of ``recovery_timeout`` by which it may be shorter.
+        recovery_backoff: factor for each reopening without a close in between.
+        max_recovery_timeout: seconds, the longest it stays open.
+        success_threshold: successful probes that close it.
+        half_open_requests: probes admitted in all.
+        half_open_concurrency: probes in flight at once.
+        probe_timeout: seconds after which a probe's place is given away.
+        failure_on: exceptions that are failures.
+        ignore: exceptions that are neither failure nor success.
+        failure_result: a predicate on results; a result for which it is true is a failure.
+        fallback: answers instead of a rejection.
+
+    Raises:
+        ValueError: for a setting out of its range.
+        TypeError: for a setting of the wrong type.
+    """
+
+    __slots__ = ("__weakref__", "_blocks", "_config", "_events", "_listeners", "_name", "_reason")
+
+    def __init__(  # noqa: PLR0913 - its parameters are its documentation
+        self,
+        name: str | None = None,
+        *,
+        failure_threshold: int | None = None,
+        failure_rate_threshold: float | None = None,
+        minimum_calls: int = 10,
+        slow_call_duration: float | None = None,
+        slow_call_rate_threshold: float | None = None,
+        monitor_window: float = 60.0,
+        window_calls: int | None = None,
+        recovery_timeout: float = 30.0,
+        recovery_jitter: float = 0.1,
+        recovery_backoff: float = 1.0,
+        max_recovery_timeout: float | None = None,
+        success_threshold: int = 2,
+        half_open_requests: int | None = None,
+        half_open_concurrency: int = 1,
+        probe_timeout: float | None = None,
+        failure_on: ExceptionTypes | Callable[[BaseException], bool] | None = None,
+        ignore: ExceptionTypes = (),
+        failure_result: Callable[[Any], bool] | None = None,
+        fallback: Any = MISSING,
+        clock: _core.Clock | None = None,
+    ) -> None:
+        config = CircuitBreakerConfig(
+            failure_threshold=failure_threshold,
+            failure_rate_threshold=failure_rate_threshold,
+            minimum_calls=minimum_calls,
+            slow_call_duration=slow_call_duration,
+            slow_call_rate_threshold=slow_call_rate_threshold,
+            monitor_window=monitor_window,
+            window_calls=window_calls,
+            recovery_timeout=recovery_timeout,
+            recovery_jitter=recovery_jitter,
+            recovery_backoff=recovery_backoff,
+            max_recovery_timeout=max_recovery_timeout,
+            success_threshold=success_threshold,
+            half_open_requests=half_open_requests,
+            half_open_concurrency=half_open_concurrency,
+            probe_timeout=probe_timeout,
+            failure_on=failure_on,
+            ignore=ignore,
+            failure_result=failure_result,
+            fallback=fallback,
+        )
+        self._start(name, config, clock)
+        register(self)
+
+    @classmethod
+    def from_config(
+        cls,
+        config: CircuitBreakerConfig,
+        name: str | None = None,
+        *,
+        clock: _core.Clock | None = None,
+        listed: bool = True,
+    ) -> Self:
+        """Make a breaker from a configuration; breakers of one configuration share its memory.
+
+        Args:
+            config: its settings.
+            name: made up when ``None``.
+            clock: the system's clock when ``None``.
+            listed: whether :func:`get_all_circuit_breakers` lists it.
+        """
+        breaker = cls.__new__(cls)
+        breaker._start(name, config, clock)
+        if listed:
+            register(breaker)
+        return breaker
+
+    def _start(self, name: str | None, config: CircuitBreakerConfig, clock: _core.Clock | None) -> None:
+        if name is not None and not isinstance(name, str):
+            raise TypeError(f"name must be a string, got {type_name(name)}")
+        if clock is not None and not isinstance(clock, _core.Clock):
+            raise TypeError(f"clock must be a Clock, got {type_name(clock)}")
+        self._name = f"circuit-breaker-{next(_numbers)}" if name is None else name
+        self._config = config
+        self._listeners: tuple[Listener, ...] = ()
+        self._events: deque[Event] | None = None
+        self._blocks: ContextStack | None = None
+        self._reason: str | None = None
+        self._set_up(self._name, config._settings, clock)  # noqa: SLF001
+        self._apply_rules(config)
+
+    def _apply_rules(self, config: CircuitBreakerConfig) -> None:
+        has_fallback = config.fallback is not MISSING
+        self._set_rules(
+            config.failure_on,
+            config.ignore or None,
+            config.failure_result,
+            config.fallback if has_fallback else None,
+            has_fallback,
+        )
+
+    def _reconfigure(self, config: CircuitBreakerConfig) -> None:
+        """Take new settings, keeping state, history and everybody who holds this breaker."""
+        if config == self._config:
+            return
+        self._change_settings(config._settings)  # noqa: SLF001
+        self._apply_rules(config)
+        self._config = config
+
+    # ------------------------------------------------------------------------------------- guarding
+
+    def __call__(self, function: F, /) -> F:
+        """Decorate a function of any kind; what comes back is of the same kind.
+
+        Raises:
+            TypeError: for something that can't be called, or a plain function when ``fallback`` is async.
+        """
+        fallback = self._config.fallback
+        if callable(fallback) and kind_of(fallback) is Kind.COROUTINE and kind_of(function) is Kind.PLAIN:
+            raise TypeError("an async fallback can't answer for a plain function")
+        wrapped: F = protect(self, function)
+        return wrapped
+
+    def guard(self) -> GuardContext:
+        """Return a single-use object for one ``with`` or ``async with`` block."""
+        return GuardContext(self)
+
+    def __enter__(self) -> Self:
+        if self._blocks is None:
+            self._blocks = ContextStack()
+        self._blocks.enter(self)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
+    ) -> None:
+        if self._blocks is None:
+            raise RuntimeError("the block was left without being entered")
+        self._blocks.leave(error)
+
+    async def __aenter__(self) -> Self:
+        return self.__enter__()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
+    ) -> None:
+        self.__exit__(kind, error, trace)
+
+    # ------------------------------------------------------------------------------------- looking
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return self._name
+
+    breaker_name = name  # what protected_functions() asks any policy for
+
+    @property
+    def config(self) -> CircuitBreakerConfig:
+        """Its settings."""
+        return self._config
+
+    @property
+    def state(self) -> State:
+        """Its state; reading changes nothing, so an open one stays open until a call is admitted."""
+        return STATES[self._state()]
+
+    @property
+    def failure_count(self) -> int:
+        """Failures in the window."""
+        failures: int = self._window()[1]
+        return failures
+
+    @property
+    def success_count(self) -> int:
+        """Calls in the window that didn't fail."""
+        return self._snapshot_successes()
+
+    def _snapshot_successes(self) -> int:
+        calls, failures, _slow = self._window()
+        return int(calls) - int(failures)
+
+    @property
+    def last_failure_time(self) -> float | None:
+        """UNIX seconds of the last failure, ``None`` when there was none."""
+        when: float | None = self._last_failure_time()
+        return when
+
+    @property
+    def opened_until(self) -> float | None:
+        """Seconds on the breaker's clock at which it may admit a probe; ``None`` when it isn't open."""
+        until: float | None = self._opened_until()
+        return until
+
+    def get_stats(self) -> dict[str, Any]:
+        """Return everything there is to know, ready for JSON; durations in seconds, rates as fractions."""
+        now = self._snapshot()
+        calls, failures, slow = now["calls"], now["failures"], now["slow"]
+        p50, p90, p99 = now["latency"]
+        return {
+            "name": self._name,
+            "state": STATES[now["state"]].value,
+            "failure_count": failures,
+            "success_count": calls - failures,
+            "last_failure_time": self.last_failure_time,
+            "consecutive_failures": now["consecutive_failures"],
+            "failure_rate": failures / calls if calls else 0.0,
+            "slow_call_rate": slow / calls if calls else 0.0,
+            "slow_call_count": slow,
+            "retry_after": now["retry_after"],
+            "reason": self._reason,
+            "totals": now["totals"],
+            "latency": {"p50": p50, "p90": p90, "p99": p99},
+            "time_in_state": {state.value: now["time_in_state"][i] for i, state in enumerate(STATES)},
+            "transitions": {state.value: now["entered"][i] for i, state in enumerate(STATES)},
+        }
+
+    def __repr__(self) -> str:
+        return f"<CircuitBreaker {self._name!r} {self.state.value}>"
+
+    # ------------------------------------------------------------------------------------- steering
+
+    def reset(self) -> None:
+        """Close it and forget the window; totals stay."""
+        self._reason = None
+        self._reset_state()
+        self._clear_last_failure()
+        self._emit(lambda: Reset(name=self._name, timestamp=self._time()))
+
+    _reset = reset
+
+    def force_open(self, reason: str | None = None, ttl: float | None = None) -> None:
+        """Reject every call until told otherwise.
+
+        Args:
+            reason: for people, shown in the event, the log and the statistics.
+            ttl: seconds after which it is closed again; ``None`` for never.
+
+        Raises:
+            ValueError: when ``ttl`` is not a number above 0.
+        """
+        if ttl is not None and not ttl > 0:
+            raise ValueError(f"ttl must be a number of seconds > 0, got {ttl}")
+        self._reason = reason
+        self._force_open(ttl)
+
+    def disable(self) -> None:
+        """Let every call through and record nothing."""
+        self._reason = None
+        self._disable()
+
+    def metrics_only(self) -> None:
+        """Let every call through and record it."""
+        self._reason = None
+        self._metrics_only()
+
+    def trip(self, duration: float) -> None:
+        """Open it for ``duration`` seconds, for example those of a ``Retry-After``.
+
+        At most ``max_recovery_timeout``. A value that is no positive number is ignored: it comes from outside.
+        """
+        try:
+            seconds = float(duration)
+        except (TypeError, ValueError, OverflowError):
+            return
+        if math.isnan(seconds):
+            return
+        self._trip(seconds)
+
+    def record_success(self, duration: float) -> None:
+        """Count a success of ``duration`` seconds that was observed elsewhere."""
+        self._record(float(duration), None)
+
+    def record_failure(self, exc: BaseException, duration: float) -> None:
+        """Count an error that was observed elsewhere after ``duration`` seconds, as a call's would be."""
+        self._record(float(duration), exc)
+
+    # ------------------------------------------------------------------------------------- telling
+
+    def add_listener(self, listener: Listener) -> Callable[[], None]:
+        """Call `listener` with every event, before the call that caused it returns.
+
+        An exception of a listener is logged and harms nothing. Listeners may call the breaker: what follows
+        from that is told after the present event has reached everybody.
+
+        Returns:
+            a function that removes the listener.
+        """
+        if not callable(listener):
+            raise TypeError(f"listener must be callable, got {type_name(listener)}")
+        self._listeners = (*self._listeners, listener)
+        self._listen(on=True)
+
+        def remove() -> None:
+            left = list(self._listeners)
+            if listener in left:
+                left.remove(listener)
+            self._listeners = tuple(left)
+            self._listen(on=bool(left))
+
+        return remove
+
+    def _time(self) -> float:
+        return self._unix_time()
+
+    def _tell_change(self, old: int, new: int) -> None:
+        """Log and announce a transition; called by the core."""
+        if STATES[new] not in {State.FORCED_OPEN, State.DISABLED, State.METRICS_ONLY} and self._reason:
+            self._reason = None
+        reason = self._reason
+        level = logging.WARNING if STATES[new] in {State.OPEN, State.FORCED_OPEN} else logging.INFO
+        _log.log(
+            level,
+            "circuit breaker %r: %s -> %s%s",
+            self._name,
+            STATES[old].value,
+            STATES[new].value,
+            f" ({reason})" if reason else "",
+        )
+        self._emit(
+            lambda: StateChanged(
+                name=self._name, timestamp=self._time(), old=STATES[old], new=STATES[new], reason=reason
+            )
+        )
+
+    def _tell(self, kind: str, duration: float, error: Any) -> None:
+        """Announce an outcome; called by the core while somebody listens."""
+        name, now = self._name, self._time()
+        event: Event
+        if kind == "succeeded":
+            event = CallSucceeded(name=name, timestamp=now, duration=duration)
+        elif kind == "failed":
+            event = CallFailed(name=name, timestamp=now, duration=duration, error=error)
+        elif kind == "rejected":
+            event = CallRejected(name=name, timestamp=now, retry_after=error.retry_after)
+        elif kind == "slow":
+            event = SlowCall(name=name, timestamp=now, duration=duration)
+        else:
+            event = CallIgnored(name=name, timestamp=now, duration=duration, error=error)
+        self._emit(lambda: event)
+
+    def _emit(self, make: Callable[[], Event]) -> None:
+        """Deliver an event to everybody; events that come meanwhile wait their turn."""
+        if not self._listeners:
+            return
+        if self._events is not None:
+            self._events.append(make())
+            return
+        self._events = deque((make(),))
+        try:
+            while self._events:
+                event = self._events.popleft()
+                for listener in self._listeners:
+                    try:
+                        listener(event)
+                    except Exception:
+                        _log.exception("a listener of circuit breaker %r failed on %s", self._name, event)
+        finally:
+            self._events = None

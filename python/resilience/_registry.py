@@ -1,0 +1,69 @@
+"""All circuit breakers of the process by name."""
+
+import threading
+import weakref
+from typing import TYPE_CHECKING, Any
+
+from resilience._circuit_breaker_config import CircuitBreakerConfig
+
+if TYPE_CHECKING:
+    from resilience._circuit_breaker import CircuitBreaker
+
+_lock = threading.RLock()
+_owned: "dict[str, CircuitBreaker]" = {}  # made by name, kept until removed
+_listed: "weakref.WeakValueDictionary[str, CircuitBreaker]" = weakref.WeakValueDictionary()
+
+
+def register(breaker: "CircuitBreaker") -> None:
+    """List a breaker while it lives; the newest of a name is the one that is listed."""
+    with _lock:
+        _listed[breaker.name] = breaker
+
+
+def get_circuit_breaker(
+    name: str, config: CircuitBreakerConfig | None = None, **overrides: Any
+) -> "CircuitBreaker":
+    """Return the breaker of that name, making it on first use.
+
+    Args:
+        name: its name.
+        config: its settings; defaults when ``None``.
+        **overrides: single settings that differ from `config`; see :class:`CircuitBreakerConfig`.
+
+    Raises:
+        ValueError: when it exists with another configuration, or a setting is out of range.
+        TypeError: for a setting of the wrong type.
+    """
+    from resilience._circuit_breaker import CircuitBreaker  # noqa: PLC0415 - each needs the other
+
+    if not isinstance(name, str):
+        raise TypeError(f"name must be a string, got {type(name).__name__}")
+    wanted = config if not overrides else (config or CircuitBreakerConfig()).replace(**overrides)
+    with _lock:
+        existing = _owned.get(name)
+        if existing is None:
+            breaker = CircuitBreaker.from_config(wanted or CircuitBreakerConfig(), name)
+            _owned[name] = breaker
+            return breaker
+    if wanted is not None and wanted != existing.config:
+        raise ValueError(f"circuit breaker {name!r} exists with another configuration: {existing.config}")
+    return existing
+
+
+def get_all_circuit_breakers() -> "dict[str, CircuitBreaker]":
+    """Return the breakers by name: those made by name, and those made directly while they live."""
+    with _lock:
+        return {**_owned, **dict(_listed)}
+
+
+def remove_circuit_breaker(name: str) -> None:
+    """Forget the breaker of that name; functions that hold it keep it.
+
+    Raises:
+        KeyError: when there is none.
+    """
+    with _lock:
+        found = _owned.pop(name, None)
+        listed = _listed.pop(name, None)
+    if found is None and listed is None:
+        raise KeyError(name)

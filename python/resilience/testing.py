@@ -1,0 +1,5 @@
+"""Helpers for testing services that use the library."""
+
+from resilience._core import ManualClock
+
+__all__ = ["ManualClock"]

@@ -1,0 +1,86 @@
+"""Natural-language commands: what does the user want done?
+
+The model classifies; while its breaker is open or the model fails, keywords do, less well but at once.
+"""
+
+import json
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Literal
+
+from fastapi import FastAPI
+from services import Services
+from smart_dispatcher import MODEL_FAILURES, circuit_breaker
+from upstream_client import MalformedAnswerError, UpstreamClient
+
+CLASSIFICATION_TOKENS = 32
+KEYWORD_CONFIDENCE = 0.4
+
+
+class Intent(StrEnum):
+    """What a command asks for."""
+
+    RESEARCH = "research"
+    FINANCIAL = "financial"
+    BRIEFING = "briefing"
+
+
+_KEYWORDS: dict[Intent, tuple[str, ...]] = {
+    Intent.BRIEFING: ("briefing", "overview", "compare"),
+    Intent.FINANCIAL: ("price", "stock", "market", "revenue", "earnings", "invest", "currency"),
+    Intent.RESEARCH: ("paper", "study", "research", "explain", "literature"),
+}
+
+_PROMPT = (
+    "Classify this command. Intents: {intents}\nAnswer as JSON with intent and confidence.\nCommand: {text}"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Classification:
+    """An intent, how sure of it the classifier is, and who that was."""
+
+    intent: Intent
+    confidence: float
+    by: Literal["model", "keywords"]
+
+
+@circuit_breaker("nlp_processor")
+async def ask_for_intent(upstream: UpstreamClient, text: str) -> Classification:
+    """Let the model classify a command; raises what the upstream raises, and rejections while open."""
+    prompt = _PROMPT.format(intents=", ".join(Intent), text=text)
+    answer = await upstream.complete(prompt, max_tokens=CLASSIFICATION_TOKENS)
+    try:
+        found = json.loads(answer.text)
+        confidence = min(1.0, max(0.0, float(found["confidence"])))
+        return Classification(Intent(found["intent"]), confidence, "model")
+    except (LookupError, TypeError, ValueError) as error:
+        raise MalformedAnswerError("the model's classification is not what was asked for") from error
+
+
+def classify_by_keywords(text: str) -> Classification:
+    """Classify without a model; research when nothing tells."""
+    words = text.lower()
+    for intent, keywords in _KEYWORDS.items():
+        if any(keyword in words for keyword in keywords):
+            return Classification(intent, KEYWORD_CONFIDENCE, "keywords")
+    return Classification(Intent.RESEARCH, 0.0, "keywords")
+
+
+class NlpProcessor:
+    """Classifies commands, whatever state the model is in."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    async def classify(self, text: str) -> Classification:
+        """Return what a command asks for; never fails for the model's sake."""
+        try:
+            return await ask_for_intent(self._services.upstream, text)
+        except MODEL_FAILURES:
+            return classify_by_keywords(text)
+
+
+def attach(_app: FastAPI, services: Services) -> None:
+    """Offer classification to the other parts."""
+    services.nlp_processor = NlpProcessor(services)

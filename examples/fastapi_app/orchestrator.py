@@ -1,0 +1,124 @@
+"""The orchestrator: takes a command through classification and dispatch, and asks the model for all."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, FastAPI, Request
+from pydantic import BaseModel, Field, StringConstraints
+from services import Services
+from smart_dispatcher import MODEL_FAILURES, circuit_breaker
+from starlette.exceptions import HTTPException
+from upstream_client import Answer, UpstreamClient
+
+MAX_COMMAND = 8_000
+FALLBACK_TEXT = (
+    "The language model cannot be reached right now; your request was understood, please repeat it soon."
+)
+
+
+@circuit_breaker("ollama")
+async def ask_model(upstream: UpstreamClient, prompt: str) -> Answer:
+    """Ask the model; raises what the upstream raises, or a rejection while the breaker is open."""
+    return await upstream.complete(prompt)
+
+
+@circuit_breaker("ollama")
+async def stream_model(upstream: UpstreamClient, prompt: str) -> AsyncIterator[str]:
+    """Stream the model's answer; the whole stream is one call to the breaker."""
+    async for piece in upstream.stream(prompt):
+        yield piece
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """The model's answer, or the fallback in its place."""
+
+    text: str
+    is_fallback: bool
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+
+
+class Command(BaseModel):
+    """The body of `POST /api/nl/process`."""
+
+    text: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_COMMAND)]
+    session_id: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._:-]{1,128}$")] | None = None
+
+
+class HandledBy(BaseModel):
+    """Who handled a command."""
+
+    kind: Literal["agent", "workflow"]
+    id: str
+
+
+class CommandResult(BaseModel):
+    """What came of a command; `degraded` when a fallback stood in anywhere."""
+
+    intent: str
+    confidence: float = Field(ge=0, le=1)
+    classified_by: Literal["model", "keywords"]
+    handled_by: HandledBy
+    output: str
+    degraded: bool
+    session_id: str | None = None
+
+
+class Orchestrator:
+    """Runs commands and answers prompts, whatever state the model is in."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    async def ask(self, prompt: str) -> Reply:
+        """Answer a prompt; with the fallback when the model fails or its breaker is open."""
+        try:
+            answer = await ask_model(self._services.upstream, prompt)
+        except MODEL_FAILURES:
+            return Reply(FALLBACK_TEXT, is_fallback=True)
+        return Reply(
+            text=answer.text,
+            is_fallback=False,
+            prompt_tokens=answer.prompt_tokens,
+            completion_tokens=answer.completion_tokens,
+        )
+
+    def stream(self, prompt: str) -> AsyncIterator[str]:
+        """Stream an answer; raises as `stream_model`, since what was sent can't be taken back."""
+        return stream_model(self._services.upstream, prompt)
+
+    async def process(self, command: Command) -> CommandResult:
+        """Classify a command and have it handled."""
+        dispatcher = self._services.dispatcher
+        if dispatcher is None:
+            raise HTTPException(HTTPStatus.SERVICE_UNAVAILABLE, "The dispatcher is not up.")
+        classification = await self._services.nlp_processor.classify(command.text)
+        result = await dispatcher.dispatch(classification, command.text)
+        return CommandResult(
+            intent=classification.intent,
+            confidence=classification.confidence,
+            classified_by=classification.by,
+            handled_by=HandledBy(kind=result.target.kind, id=result.target.id),
+            output=result.output,
+            degraded=result.is_fallback or classification.by == "keywords",
+            session_id=command.session_id,
+        )
+
+
+router = APIRouter(tags=["commands"])
+
+
+@router.post("/api/nl/process")
+async def process(command: Command, request: Request) -> CommandResult:
+    """Classify a natural-language command and run the agent or workflow that handles it."""
+    services: Services = request.app.state.services
+    return await services.orchestrator.process(command)
+
+
+def attach(app: FastAPI, services: Services) -> None:
+    """Offer the orchestrator to the other parts, and the command route to clients."""
+    services.orchestrator = Orchestrator(services)
+    app.include_router(router)

@@ -1,0 +1,58 @@
+"""What the parts of the server share, and how a part plugs in.
+
+A part is a module with `attach(app, services)`: it adds its routes to the application and itself to the
+services, and hands `services.while_running` a context manager for whatever has to be started and stopped.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from agents import Agents
+    from nlp_processor import NlpProcessor
+    from orchestrator import Orchestrator
+    from settings import Settings
+    from smart_dispatcher import SmartDispatcher
+    from upstream_client import UpstreamClient
+    from upstream_process import LocalUpstream
+    from workflows import Workflows
+
+    from resilience.fastapi import Resilience
+
+Runner = Callable[[], AbstractAsyncContextManager[object]]
+Figures = Callable[[], Mapping[str, Any]]
+
+
+@dataclass(slots=True)
+class Services:
+    """The parts that are attached, by name; an attribute is set by the part of that name."""
+
+    settings: Settings
+    resilience: Resilience
+    upstream: UpstreamClient = field(init=False)
+    nlp_processor: NlpProcessor = field(init=False)
+    agents: Agents = field(init=False)
+    workflows: Workflows = field(init=False)
+    orchestrator: Orchestrator = field(init=False)
+    dispatcher: SmartDispatcher | None = None
+    local_upstream: LocalUpstream | None = None
+    figures: dict[str, Figures] = field(default_factory=dict)
+    """What each part adds to `GET /api/metrics`."""
+    _runners: list[Runner] = field(default_factory=list)
+
+    def while_running(self, runner: Runner) -> None:
+        """Enter what `runner` returns when the server starts; leave it, last in first out, when it stops."""
+        self._runners.append(runner)
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Run every part."""
+        async with AsyncExitStack() as stack:
+            for runner in self._runners:
+                await stack.enter_async_context(runner())
+            yield

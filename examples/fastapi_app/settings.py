@@ -1,0 +1,74 @@
+"""Settings of the example, from environment variables and `.env`; `.env.sample` documents each."""
+
+from enum import StrEnum
+from functools import lru_cache
+from typing import Annotated
+
+from pydantic import AliasChoices, Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from resilience.fastapi import is_loopback
+
+Seconds = Annotated[float, Field(gt=0, le=3600)]
+
+
+class Environment(StrEnum):
+    """Where the server runs; production has no test routes and lets nobody in without a token."""
+
+    DEVELOPMENT = "development"
+    PRODUCTION = "production"
+
+
+class Settings(BaseSettings):
+    """Every setting of the server, named `RESILIENCE_<FIELD>` but for the providers' own variables."""
+
+    model_config = SettingsConfigDict(env_prefix="RESILIENCE_", env_file=".env", extra="ignore", frozen=True)
+
+    environment: Environment = Environment.DEVELOPMENT
+    host: str = "127.0.0.1"
+    port: int = Field(default=8003, ge=0, le=65535)
+    workers: int = Field(default=1, ge=1, le=64)
+    test_endpoints: bool | None = Field(default=None, description="default: on in development only")
+    admin_token: SecretStr | None = None
+
+    openai_api_key: SecretStr | None = Field(default=None, validation_alias=AliasChoices("OPENAI_API_KEY"))
+    openai_base_url: str = Field(
+        default="https://api.openai.com", validation_alias=AliasChoices("OPENAI_BASE_URL")
+    )
+    upstream_url: str | None = Field(
+        default=None, description="an OpenAI-compatible server; none starts a local one"
+    )
+    completion_model: str = "local-small"
+    embedding_model: str = "local-hash-64"
+    max_tokens: int = Field(default=96, ge=1, le=4096)
+
+    upstream_timeout: Seconds = 5.0
+    connect_timeout: Seconds = 1.0
+    http_pool_size: int = Field(default=100, ge=1, le=1000)
+    keepalive_timeout: Seconds = 30.0
+    recovery_timeout: Seconds = 5.0
+    check_interval: Seconds = 5.0
+    drain_timeout: int = Field(default=20, ge=1, le=300)
+
+    @property
+    def has_test_endpoints(self) -> bool:
+        """Whether the `/api/test` routes are mounted."""
+        if self.test_endpoints is None:
+            return self.environment is Environment.DEVELOPMENT
+        return self.test_endpoints
+
+    @property
+    def trusts_loopback(self) -> bool:
+        """Whether this machine's own user may act as an admin without a token."""
+        return self.environment is Environment.DEVELOPMENT and is_loopback(self.host)
+
+    @property
+    def starts_local_upstream(self) -> bool:
+        """Whether no provider is configured, so that the server brings its own."""
+        return self.openai_api_key is None and self.upstream_url is None
+
+
+@lru_cache(maxsize=1)
+def get_settings() -> Settings:
+    """Return the settings of this process, read once."""
+    return Settings()

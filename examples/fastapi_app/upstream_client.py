@@ -1,0 +1,143 @@
+"""The client of the language model: HTTP in the OpenAI dialect, through one pool of connections.
+
+It protects nothing by itself: who calls it decides with which breaker.
+"""
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+from fastapi import FastAPI
+from services import Services
+from settings import Settings
+from upstream_process import LocalUpstream
+
+
+class MalformedAnswerError(Exception):
+    """The upstream answered 200 with a body that isn't what the dialect says."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A completion, with the provider's own count of what it used."""
+
+    text: str
+    prompt_tokens: int
+    completion_tokens: int
+
+
+class UpstreamClient:
+    """Completions, streams and embeddings of one upstream."""
+
+    def __init__(self, settings: Settings, base_url: str) -> None:
+        self._settings = settings
+        key = settings.openai_api_key
+        self._http = httpx.AsyncClient(
+            base_url=base_url,
+            headers={"Authorization": f"Bearer {key.get_secret_value()}"} if key else {},
+            timeout=httpx.Timeout(settings.upstream_timeout, connect=settings.connect_timeout),
+            limits=httpx.Limits(
+                max_connections=settings.http_pool_size,
+                max_keepalive_connections=settings.http_pool_size,
+                keepalive_expiry=settings.keepalive_timeout,
+            ),
+        )
+
+    async def complete(self, prompt: str, *, max_tokens: int | None = None) -> Answer:
+        """Answer one prompt."""
+        body = self._chat_body(prompt, max_tokens)
+        answer = await self._post("/v1/chat/completions", body)
+        with _as_malformed():
+            usage = answer["usage"]
+            text = answer["choices"][0]["message"]["content"]
+            return Answer(str(text), int(usage["prompt_tokens"]), int(usage["completion_tokens"]))
+
+    async def complete_many(self, prompts: Sequence[str], *, max_tokens: int | None = None) -> list[str]:
+        """Answer several prompts in one call, in their order."""
+        limit = max_tokens or self._settings.max_tokens
+        body = {"model": self._settings.completion_model, "prompt": list(prompts), "max_tokens": limit}
+        answer = await self._post("/v1/completions", body)
+        with _as_malformed():
+            choices = sorted(answer["choices"], key=lambda choice: int(choice["index"]))
+            return [str(choice["text"]) for choice in choices]
+
+    async def embed(self, texts: Sequence[str]) -> list[list[float]]:
+        """Return one vector a text, in their order."""
+        body = {"model": self._settings.embedding_model, "input": list(texts)}
+        answer = await self._post("/v1/embeddings", body)
+        with _as_malformed():
+            data = sorted(answer["data"], key=lambda item: int(item["index"]))
+            return [[float(x) for x in item["embedding"]] for item in data]
+
+    async def stream(self, prompt: str, *, max_tokens: int | None = None) -> AsyncIterator[str]:
+        """Yield an answer as it is written."""
+        body = self._chat_body(prompt, max_tokens) | {"stream": True}
+        async with self._http.stream("POST", "/v1/chat/completions", json=body) as response:
+            if response.is_error:
+                await response.aread()
+            response.raise_for_status()
+            async for line in response.aiter_lines():
+                if line == "data: [DONE]":
+                    return
+                if line.startswith("data: "):
+                    with _as_malformed():
+                        piece = json.loads(line[6:])["choices"][0]["delta"].get("content")
+                    if piece:
+                        yield piece
+        raise MalformedAnswerError("the stream ended without [DONE]")
+
+    async def ping(self) -> None:
+        """Return when the upstream answers a cheap request; raise when it doesn't."""
+        (await self._http.get("/v1/models")).raise_for_status()
+
+    async def close(self) -> None:
+        """Close the pool."""
+        await self._http.aclose()
+
+    def _chat_body(self, prompt: str, max_tokens: int | None) -> dict[str, Any]:
+        return {
+            "model": self._settings.completion_model,
+            "messages": [{"role": "user", "content": prompt}],
+            "max_tokens": max_tokens or self._settings.max_tokens,
+        }
+
+    async def _post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        response = await self._http.post(path, json=body)
+        response.raise_for_status()
+        with _as_malformed():
+            return dict(response.json())
+
+
+@contextlib.contextmanager
+def _as_malformed() -> Iterator[None]:
+    try:
+        yield
+    except (LookupError, TypeError, ValueError) as error:
+        raise MalformedAnswerError(f"unexpected body: {type(error).__name__}") from error
+
+
+def attach(_app: FastAPI, services: Services) -> None:
+    """Connect to the configured upstream, or start a local one first."""
+    settings = services.settings
+
+    @contextlib.asynccontextmanager
+    async def running() -> AsyncIterator[None]:
+        base_url = settings.upstream_url or settings.openai_base_url
+        if settings.starts_local_upstream:
+            services.local_upstream = LocalUpstream()
+            await asyncio.to_thread(services.local_upstream.start)
+            base_url = services.local_upstream.url
+        services.upstream = UpstreamClient(settings, base_url)
+        services.resilience.dependencies.add("language_model", services.upstream.ping)
+        try:
+            yield
+        finally:
+            await services.upstream.close()
+            if services.local_upstream is not None:
+                await asyncio.to_thread(services.local_upstream.stop)
+
+    services.while_running(running)

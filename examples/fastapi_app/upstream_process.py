@@ -1,0 +1,68 @@
+"""The local upstream as a process of its own, that can be killed and brought back on the same port."""
+
+import contextlib
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+_SCRIPT = Path(__file__).with_name("local_upstream.py")
+_STOP_TIMEOUT = 5.0
+
+
+class LocalUpstream:
+    """Starts and stops the process; its methods block, so call them in a thread from an event loop.
+
+    The child stops by itself when this process is gone, however it went: it watches its standard input.
+    """
+
+    def __init__(self, *arguments: str) -> None:
+        self._arguments = arguments
+        self._process: subprocess.Popen[bytes] | None = None
+        self._port = 0
+
+    @property
+    def url(self) -> str:
+        """Where it listens, also while it is dead."""
+        return f"http://127.0.0.1:{self._port}"
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the process runs."""
+        return self._process is not None and self._process.poll() is None
+
+    def start(self) -> None:
+        """Start it, on the port it had before; returns once it listens."""
+        if self.is_alive:
+            return
+        command = [sys.executable, str(_SCRIPT), "--owned", "--port", str(self._port), *self._arguments]
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)  # noqa: S603 - our own script
+        assert process.stdout is not None  # noqa: S101 - it is a pipe
+        line = process.stdout.readline()
+        if not line:
+            raise RuntimeError(f"the local upstream ended with {process.wait()} instead of listening")
+        self._port = int(json.loads(line)["port"])
+        self._process = process
+
+    def kill(self) -> None:
+        """Kill it at once, as a crash would."""
+        self._end(kill=True)
+
+    def stop(self) -> None:
+        """Ask it to stop, and make sure of it."""
+        self._end(kill=False)
+
+    def _end(self, *, kill: bool) -> None:
+        process, self._process = self._process, None
+        if process is None:
+            return
+        process.kill() if kill else process.terminate()
+        try:
+            process.wait(_STOP_TIMEOUT)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        for pipe in (process.stdin, process.stdout):
+            if pipe is not None:
+                with contextlib.suppress(BrokenPipeError):
+                    pipe.close()

@@ -1,0 +1,121 @@
+"""The workflows: several agents in order, or side by side."""
+
+import asyncio
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+
+from agents import AgentRun
+from fastapi import APIRouter, FastAPI, Request
+from pydantic import BaseModel
+from services import Services
+from starlette.exceptions import HTTPException
+
+
+@dataclass(frozen=True, slots=True)
+class Workflow:
+    """Stages run in order, a stage's agents side by side; each reads what the stage before wrote."""
+
+    id: str
+    description: str
+    stages: tuple[tuple[str, ...], ...]
+
+
+class WorkflowInfo(BaseModel):
+    """A workflow in `GET /api/workflows`."""
+
+    id: str
+    description: str
+    stages: list[list[str]]
+
+
+class WorkflowRequest(BaseModel):
+    """The body of a run; `input.text` is the task."""
+
+    input: dict[str, Any]
+
+
+class WorkflowRun(BaseModel):
+    """What a workflow wrote, and each of its steps."""
+
+    workflow: str
+    output: str
+    is_fallback: bool
+    steps: list[AgentRun]
+
+
+_WORKFLOWS = (
+    Workflow(
+        "briefing",
+        "Research and figures side by side, then one briefing of both.",
+        (("research", "financial"), ("research",)),
+    ),
+)
+
+
+class Workflows:
+    """The workflows by id."""
+
+    def __init__(self, services: Services, workflows: tuple[Workflow, ...] = _WORKFLOWS) -> None:
+        self._services = services
+        self._workflows = {workflow.id: workflow for workflow in workflows}
+
+    def list(self) -> list[WorkflowInfo]:
+        """Return every workflow."""
+        return [
+            WorkflowInfo(id=w.id, description=w.description, stages=[list(stage) for stage in w.stages])
+            for w in self._workflows.values()
+        ]
+
+    async def run(self, workflow_id: str, given: dict[str, Any]) -> WorkflowRun:
+        """Run a workflow; raises HTTPException 404 for an unknown one, 422 without a text."""
+        workflow = self._find(workflow_id)
+        text = given.get("text")
+        if not isinstance(text, str) or not text.strip():
+            raise HTTPException(
+                HTTPStatus.UNPROCESSABLE_ENTITY, "input.text must be a string that isn't empty."
+            )
+        steps: list[AgentRun] = []
+        runs: list[AgentRun] = []
+        for stage in workflow.stages:
+            task = "\n\n".join([text, *(run.output for run in runs)])
+            runs = list(await asyncio.gather(*(self._services.agents.run(agent, task) for agent in stage)))
+            steps += runs
+        return WorkflowRun(
+            workflow=workflow.id,
+            output="\n\n".join(run.output for run in runs),
+            is_fallback=any(run.is_fallback for run in steps),
+            steps=steps,
+        )
+
+    def _find(self, workflow_id: str) -> Workflow:
+        try:
+            return self._workflows[workflow_id]
+        except KeyError:
+            known = ", ".join(self._workflows)
+            raise HTTPException(
+                HTTPStatus.NOT_FOUND, f"There is no such workflow; there are: {known}."
+            ) from None
+
+
+router = APIRouter(tags=["workflows"])
+
+
+@router.get("/api/workflows")
+async def list_workflows(request: Request) -> list[WorkflowInfo]:
+    """List the workflows."""
+    services: Services = request.app.state.services
+    return services.workflows.list()
+
+
+@router.post("/api/workflows/{workflow_id}/run")
+async def run_workflow(workflow_id: str, body: WorkflowRequest, request: Request) -> WorkflowRun:
+    """Run a workflow on `input.text`."""
+    services: Services = request.app.state.services
+    return await services.workflows.run(workflow_id, body.input)
+
+
+def attach(app: FastAPI, services: Services) -> None:
+    """Offer the workflows to the other parts and to clients."""
+    services.workflows = Workflows(services)
+    app.include_router(router)

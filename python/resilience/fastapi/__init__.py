@@ -1,0 +1,39 @@
+"""FastAPI and ASGI integration: middleware, health and metrics routers, problem responses, admin dependency.
+
+Needs the extra `fastapi`: `pip install resilience-native[fastapi]`.
+"""
+
+try:
+    import fastapi as _fastapi  # noqa: F401 - only to name the extra when it is missing
+except ModuleNotFoundError as error:
+    raise ModuleNotFoundError(
+        "resilience.fastapi needs FastAPI: pip install 'resilience-native[fastapi]'", name=error.name
+    ) from error
+
+from resilience.fastapi._admin import AdminPolicy, is_loopback, require_admin
+from resilience.fastapi._correlation import correlation_id
+from resilience.fastapi._health import DependencyChecks, Phase, circuit_breaker_router, health_router
+from resilience.fastapi._install import Resilience, install, lifespan
+from resilience.fastapi._middleware import ResilienceMiddleware
+from resilience.fastapi._problems import Problem, add_problem_handlers, problem_response
+from resilience.fastapi._request_metrics import RequestMetrics, Summary
+
+__all__ = [
+    "AdminPolicy",
+    "DependencyChecks",
+    "Phase",
+    "Problem",
+    "RequestMetrics",
+    "Resilience",
+    "ResilienceMiddleware",
+    "Summary",
+    "add_problem_handlers",
+    "circuit_breaker_router",
+    "correlation_id",
+    "health_router",
+    "install",
+    "is_loopback",
+    "lifespan",
+    "problem_response",
+    "require_admin",
+]

@@ -1,0 +1,97 @@
+"""Who may act on a running service: the admin dependency.
+
+Admin routes take a token. A development server bound to loopback lets its own user through without one,
+unless something shows that the request came from elsewhere: a forwarding header, a foreign `Origin`, or a
+`Host` that is no loopback name (a page whose DNS was rebound to 127.0.0.1).
+"""
+
+import hmac
+import ipaddress
+import logging
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from urllib.parse import urlsplit
+
+from starlette.exceptions import HTTPException
+from starlette.requests import HTTPConnection
+
+_log = logging.getLogger("resilience.audit")
+
+_FORWARDING = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip", "via")
+_SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+@dataclass(frozen=True, slots=True)
+class AdminPolicy:
+    """What `require_admin` asks for.
+
+    Attributes:
+        token: The admin token; None lets nobody in but `open_on_loopback`.
+        open_on_loopback: Development mode with the server bound to loopback.
+    """
+
+    token: str | None = field(default=None, repr=False)
+    open_on_loopback: bool = False
+
+    def check(self, connection: HTTPConnection) -> None:
+        """Raise HTTPException 401 or 403 unless this request may act as an admin."""
+        if _is_cross_site(connection):
+            raise HTTPException(HTTPStatus.FORBIDDEN, "Cross-site requests may not do this.")
+        given = _token_of(connection)
+        if given is None and self.open_on_loopback and _is_local(connection):
+            return
+        if given is None:
+            raise HTTPException(
+                HTTPStatus.UNAUTHORIZED, "An admin token is needed.", headers={"WWW-Authenticate": "Bearer"}
+            )
+        if self.token is None or not hmac.compare_digest(given.encode(), self.token.encode()):
+            raise HTTPException(HTTPStatus.FORBIDDEN, "This token is not an admin's.")
+
+
+async def require_admin(connection: HTTPConnection) -> None:
+    """Dependency of admin routes: 401 without a token, 403 with a wrong one or from another site.
+
+    The policy is the one `install` was given. Each admitted request is written to the log `resilience.audit`.
+    """
+    connection.app.state.resilience.admin.check(connection)
+    _log.info("admin request %s %s", connection.scope.get("method", "WEBSOCKET"), connection.scope["path"])
+
+
+def is_loopback(host: str | None) -> bool:
+    """Return whether a host name or address means this machine alone."""
+    if host is None:
+        return False
+    if host.lower() == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _token_of(connection: HTTPConnection) -> str | None:
+    scheme, _, value = connection.headers.get("authorization", "").partition(" ")
+    if scheme.lower() == "bearer" and value.strip():
+        return value.strip()
+    return None
+
+
+def _is_cross_site(connection: HTTPConnection) -> bool:
+    origin = connection.headers.get("origin")
+    if origin is None or connection.scope.get("method") in _SAFE_METHODS:
+        return connection.headers.get("sec-fetch-site") == "cross-site"
+    return urlsplit(origin).netloc.lower() != connection.headers.get("host", "").lower()
+
+
+def _is_local(connection: HTTPConnection) -> bool:
+    if any(name in connection.headers for name in _FORWARDING):
+        return False
+    client, server = connection.client, connection.scope.get("server")
+    named = urlsplit(f"//{connection.headers.get('host', '')}").hostname
+    return (
+        client is not None
+        and is_loopback(client.host)
+        and server is not None
+        and is_loopback(server[0])
+        and is_loopback(named)
+    )

@@ -1,0 +1,95 @@
+"""Runs the example server, or its local upstream, as a process and speaks to it over real sockets."""
+
+import contextlib
+import json
+import os
+import re
+import subprocess
+import sys
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from email.message import Message
+from pathlib import Path
+from typing import Any
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "fastapi_app"
+PYTHON_PATH = Path(__file__).parents[2] / "python"
+_LISTENING = re.compile(r"Uvicorn running on http://127\.0\.0\.1:(\d+)")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A response, read to its end."""
+
+    status: int
+    headers: Message
+    body: bytes
+
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+def call(
+    method: str, url: str, body: object = None, headers: dict[str, str] | None = None, timeout: float = 30.0
+) -> Answer:
+    """Send one request; an error status is an answer like any other."""
+    data = body if isinstance(body, bytes | None) else json.dumps(body).encode()
+    headers = {"Content-Type": "application/json", **(headers or {})}
+    request = urllib.request.Request(url, data, headers, method=method)  # noqa: S310 - http to this machine
+    try:
+        with urllib.request.urlopen(request, timeout=timeout) as response:  # noqa: S310 - as above
+            return Answer(response.status, response.headers, response.read())
+    except urllib.error.HTTPError as error:
+        with error:
+            return Answer(error.code, error.headers, error.read())
+
+
+class Program:
+    """A started server; `get` and `post` take paths."""
+
+    def __init__(self, process: subprocess.Popen[str], port: int) -> None:
+        self.process = process
+        self.port = port
+        self.url = f"http://127.0.0.1:{port}"
+
+    def get(self, path: str, headers: dict[str, str] | None = None) -> Answer:
+        return call("GET", self.url + path, headers=headers)
+
+    def post(self, path: str, body: object = None, headers: dict[str, str] | None = None) -> Answer:
+        return call("POST", self.url + path, body, headers)
+
+
+@contextlib.contextmanager
+def example_server(**settings: str) -> Iterator[Program]:
+    """Run the example server on a free port; settings are environment variables without their prefix."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("RESILIENCE_")}
+    environment |= {"RESILIENCE_PORT": "0", "PYTHONUNBUFFERED": "1"}
+    environment["PYTHONPATH"] = os.pathsep.join(
+        filter(None, [str(PYTHON_PATH), os.environ.get("PYTHONPATH")])
+    )
+    environment |= {f"RESILIENCE_{name.upper()}": value for name, value in settings.items()}
+    command = [sys.executable, str(EXAMPLE / "unified_server.py")]
+    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            yield Program(process, _await_port(process))
+        finally:
+            process.terminate()
+            try:
+                process.wait(15)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                raise
+
+
+def _await_port(process: subprocess.Popen[str]) -> int:
+    assert process.stderr is not None
+    seen = []
+    for line in process.stderr:
+        seen.append(line)
+        if found := _LISTENING.search(line):
+            threading.Thread(target=process.stderr.read, daemon=True).start()
+            return int(found.group(1))
+    raise AssertionError("the server ended instead of listening:\n" + "".join(seen))

@@ -9,9 +9,10 @@ from typing import Annotated
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.responses import Response, StreamingResponse
 from pydantic import BaseModel, StringConstraints
+from starlette.exceptions import HTTPException
+
 from services import Services
 from smart_dispatcher import MODEL_FAILURES
-from starlette.exceptions import HTTPException
 
 MAX_INPUT = 32_000
 

@@ -36,11 +36,23 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Outage:
-    """When the upstream was taken away and given back, and what was seen of the breakers just then."""
+    """When the upstream was taken away and given back, and what was seen of the breakers just then.
+
+    Attributes:
+        mode: How it was taken away.
+        began: UNIX seconds of that.
+        ended: UNIX seconds of the second look at the breakers, just before the upstream was given back.
+        returned: UNIX seconds after which it answered again.
+        in_flight: Calls it was answering when it was taken away.
+        recovery_timeout: The breakers' own, in seconds.
+        before: Statistics of every breaker when it began.
+        after: The same when it ended.
+    """
 
     mode: str
     began: float
     ended: float
+    returned: float
     in_flight: int
     recovery_timeout: float
     before: dict[str, dict[str, Any]]
@@ -109,7 +121,9 @@ def status_counts(samples: Sequence[Sample]) -> dict[str, int]:
 def judge_outage(outage: Outage, samples: Sequence[Sample], transitions: list[Transition]) -> dict[str, Any]:
     """Say for each breaker that opened whether it behaved, and whether users were answered."""
     names = {t["name"] for t in transitions if outage.began <= t["at"] <= outage.ended and t["to"] == "open"}
-    breakers = {name: _judge_breaker(outage, name, transitions) for name in sorted(names)}
+    healthy = sorted(s.seconds for s in samples if not s.degraded and s.status != NO_ANSWER)
+    limit = outage.recovery_timeout + 2 * (quantile(healthy, 0.99) if healthy else 0.0)
+    breakers = {name: _judge_breaker(outage, name, transitions, limit) for name in sorted(names)}
     opened = [figures["opened_after_s"] for figures in breakers.values()]
     probes = sum(figures["probes"] for figures in breakers.values())
     during = [s for s in samples if outage.began <= s.sent_at < outage.ended]
@@ -119,6 +133,7 @@ def judge_outage(outage: Outage, samples: Sequence[Sample], transitions: list[Tr
         "mode": outage.mode,
         "seconds": round(outage.ended - outage.began, 3),
         "in_flight_when_it_began": outage.in_flight,
+        "recovery_timeout_s": outage.recovery_timeout,
         "breakers": breakers,
         "requests": len(during),
         "errors": sum(s.is_error for s in during),
@@ -128,19 +143,19 @@ def judge_outage(outage: Outage, samples: Sequence[Sample], transitions: list[Tr
     }
 
 
-def _judge_breaker(outage: Outage, name: str, transitions: list[Transition]) -> dict[str, Any]:
+def _judge_breaker(outage: Outage, name: str, transitions: list[Transition], limit: float) -> dict[str, Any]:
     own = [t for t in transitions if t["name"] == name and t["at"] >= outage.began]
     opened = next(t["at"] for t in own if t["to"] == "open")
-    probes = sum(t["to"] == "half_open" and t["at"] < outage.ended for t in own)
-    closed = next((t["at"] for t in own if t["to"] == "closed" and t["at"] >= outage.ended), None)
+    probes = sum(t["from"] == "half_open" and t["at"] <= outage.ended for t in own)
+    closed = next((t["at"] - outage.returned for t in own if t["to"] == "closed"), None)
     return {
         "opened_after_s": round(opened - outage.began, 3),
         "failures_until_open": (failures := _grown(outage, name, "failures") - probes),
         "opened_in_time": failures <= ALLOWED_FAILURES,
         "in_flight_when_it_opened": _grown(outage, name, "late"),
         "probes": probes,
-        "closed_after_return_s": None if closed is None else round(closed - outage.ended, 3),
-        "recovery_timeout_s": outage.recovery_timeout,
+        "closed_after_return_s": None if closed is None else round(closed, 3),
+        "closed_in_time": closed is not None and closed <= limit,
     }
 
 

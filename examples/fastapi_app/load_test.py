@@ -14,6 +14,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import aiohttp
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
 from load_report import (
     NO_ANSWER,
     Outage,
@@ -27,8 +30,6 @@ from load_report import (
 )
 from load_shape import EMBEDDINGS, Request, shape
 from load_trace import load_arrivals
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 HEALTH_PATH = "/healthz"
 HEALTH_INTERVAL = 0.1
@@ -93,12 +94,22 @@ async def take_away(client: Client, mode: str, start: float, seconds: float) -> 
     if journal is None:
         raise RuntimeError("an outage needs a server with test routes and an upstream of its own")
     await asyncio.sleep(seconds)
-    after = await breaker_stats(client)
+    after, ended = await breaker_stats(client), time.time()
     back = "start" if mode == "kill" else "behave"
     await client.ask("POST", f"/api/test/upstream/{back}")
+    returned = time.time()
     metrics = await client.ask("GET", "/api/metrics") or {}
     recovery = metrics["metrics"]["circuit_breakers"]["recovery_timeout_seconds"]
-    return Outage(mode, began, time.time(), journal["in_flight"], recovery, before, after)
+    return Outage(
+        mode=mode,
+        began=began,
+        ended=ended,
+        returned=returned,
+        in_flight=journal["in_flight"],
+        recovery_timeout=recovery,
+        before=before,
+        after=after,
+    )
 
 
 async def breaker_stats(client: Client) -> dict[str, Any]:

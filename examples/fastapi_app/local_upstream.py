@@ -24,6 +24,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
+
 from upstream_faults import Behaviour, Faults, Mode
 from upstream_model import Completion, Pace, complete, count_tokens, embed
 

@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Literal
 
 from fastapi import FastAPI
+
 from services import Services
 from smart_dispatcher import MODEL_FAILURES, circuit_breaker
 from upstream_client import MalformedAnswerError, UpstreamClient

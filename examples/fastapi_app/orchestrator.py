@@ -7,9 +7,10 @@ from typing import Annotated, Literal
 
 from fastapi import APIRouter, FastAPI, Request
 from pydantic import BaseModel, Field, StringConstraints
+from starlette.exceptions import HTTPException
+
 from services import Services
 from smart_dispatcher import MODEL_FAILURES, circuit_breaker
-from starlette.exceptions import HTTPException
 from upstream_client import Answer, UpstreamClient
 
 MAX_COMMAND = 8_000

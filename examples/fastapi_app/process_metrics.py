@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request
+
 from services import Services
 
 router = APIRouter(tags=["metrics"])

@@ -16,13 +16,12 @@ if TYPE_CHECKING:
     from agents import Agents
     from nlp_processor import NlpProcessor
     from orchestrator import Orchestrator
+    from resilience.fastapi import Resilience
     from settings import Settings
     from smart_dispatcher import SmartDispatcher
     from upstream_client import UpstreamClient
     from upstream_process import LocalUpstream
     from workflows import Workflows
-
-    from resilience.fastapi import Resilience
 
 Runner = Callable[[], AbstractAsyncContextManager[object]]
 Figures = Callable[[], Mapping[str, Any]]

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import httpx
 from fastapi import FastAPI
-from services import Services
-from settings import get_settings
-from upstream_client import MalformedAnswerError
 
 from resilience import CircuitBreaker, StateChanged, get_all_circuit_breakers, get_circuit_breaker
 from resilience.errors import CircuitOpenError, ResilienceError
+from services import Services
+from settings import get_settings
+from upstream_client import MalformedAnswerError
 
 if TYPE_CHECKING:
     from nlp_processor import Classification
@@ -121,7 +121,7 @@ async def fail_on_purpose(breaker: CircuitBreaker, attempt: int) -> dict[str, An
     """Make one call that fails, and tell what became of it."""
     try:
         async with breaker:
-            raise counted_failure(breaker, f"Intentional failure {attempt}")  # noqa: TRY301 - the call fails
+            raise counted_failure(breaker, f"Intentional failure {attempt}")
     except (IntentionalFailureError, CircuitOpenError) as error:
         return {"attempt": attempt, "status": "failed", "state": breaker.state.value, "error": str(error)}
 

@@ -10,13 +10,13 @@ from typing import Annotated, Any, Literal
 import httpx
 from fastapi import APIRouter, Depends, FastAPI, Path, Query, Request
 from pydantic import BaseModel
-from services import Services
-from smart_dispatcher import SmartDispatcher, fail_on_purpose
 from starlette.exceptions import HTTPException
-from upstream_faults import Behaviour
 
 from resilience import CircuitBreaker
 from resilience.fastapi import require_admin
+from services import Services
+from smart_dispatcher import SmartDispatcher, fail_on_purpose
+from upstream_faults import Behaviour
 
 Component = Annotated[str, Path(min_length=1, max_length=200)]
 

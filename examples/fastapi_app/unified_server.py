@@ -8,6 +8,9 @@ import contextlib
 import os
 from collections.abc import AsyncIterator
 
+import uvicorn
+from fastapi import FastAPI
+
 import agents
 import nlp_processor
 import orchestrator
@@ -15,14 +18,11 @@ import process_metrics
 import smart_dispatcher
 import testing_routes
 import upstream_client
-import uvicorn
 import workflows
-from fastapi import FastAPI
+from resilience.fastapi import AdminPolicy, install, lifespan
 from services import Services
 from settings import Settings, get_settings
 from upstream_process import LocalUpstream
-
-from resilience.fastapi import AdminPolicy, install, lifespan
 
 # In the order they start; they stop in the reverse.
 PARTS = (

@@ -12,6 +12,7 @@ from typing import Any
 
 import httpx
 from fastapi import FastAPI
+
 from services import Services
 from settings import Settings
 from upstream_process import LocalUpstream

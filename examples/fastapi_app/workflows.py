@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
-from agents import AgentRun
 from fastapi import APIRouter, FastAPI, Request
 from pydantic import BaseModel
-from services import Services
 from starlette.exceptions import HTTPException
+
+from agents import AgentRun
+from services import Services
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,12 +71,12 @@ PyCFunction method(Function* function) {
 
 PyMethodDef methods[] = {
     {"call", method(guard_call), METH_FASTCALL | METH_KEYWORDS,
-     "call(fn, /, *args, **kwargs)\n--\n\nAwait `fn(*args, **kwargs)` under this policy."},
+     "call($self, fn, /, *args, **kwargs)\n--\n\nAwait `fn(*args, **kwargs)` under this policy."},
     {"call_sync", method(guard_call_sync), METH_FASTCALL | METH_KEYWORDS,
-     "call_sync(fn, /, *args, **kwargs)\n--\n\nCall the plain function `fn(*args, **kwargs)` under this "
+     "call_sync($self, fn, /, *args, **kwargs)\n--\n\nCall the plain function `fn(*args, **kwargs)` under this "
      "policy."},
     {"_wrap", method(guard_wrap), METH_FASTCALL,
-     "_wrap(fn, kind, stream, /)\n--\n\nThe function under this policy."},
+     "_wrap($self, fn, kind, stream, /)\n--\n\nThe function under this policy."},
     {nullptr}};
 
 PyType_Slot slots[] = {{Py_tp_doc, const_cast<char*>("Base of every policy that wraps functions.")},

@@ -26,7 +26,7 @@ def loop_factories():
     yield asyncio.new_event_loop
     yield WatchlessLoop
     try:
-        import uvloop  # noqa: PLC0415 - optional
+        import uvloop
     except ImportError:
         return
     yield uvloop.new_event_loop

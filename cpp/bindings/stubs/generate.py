@@ -1,7 +1,7 @@
 """Write python/resilience/_core.pyi from the built extension; with --check, only say whether it is current.
 
 pybind11 tells the types of what it binds. Hand-written C types tell nothing, so native_types.pyi, beside this
-file, describes them: each name in it replaces the generated one. The result has no docstrings and is the same
+file, describes them: each member in it replaces the generated one. The result has no docstrings and is the same
 on every supported Python. Run it by `./dev stubs`, which builds the extension and has stubtest compare.
 """
 
@@ -27,8 +27,6 @@ PARAMETERS = {
     "tuple": "tuple[typing.Any, ...]",
     "collections.abc.Callable": "collections.abc.Callable[..., typing.Any]",
 }
-
-Definition = ast.ClassDef | ast.FunctionDef | ast.Assign | ast.AnnAssign
 
 
 class StubError(Exception):
@@ -101,35 +99,63 @@ def is_import(statement: ast.stmt) -> bool:
     return isinstance(statement, ast.Import)
 
 
-def untyped(statement: ast.stmt, prefix: str = "") -> list[str]:
-    """Names of the functions in `statement` of which pybind11 could say only `*args, **kwargs`."""
+def has_types(statement: ast.stmt) -> bool:
+    """Whether a function's result is known: of a hand-written C function pybind11 can say only its name."""
+    return not isinstance(statement, ast.FunctionDef) or statement.returns is not None
+
+
+def merged_class(generated: ast.ClassDef, described: ast.ClassDef | None) -> ast.ClassDef:
+    """The generated class with the described members in the place of its own, and the described bases if any.
+
+    Members without types that every object has are left to `object`.
+    """
+    described = described or ast.ClassDef(generated.name, [], [], [], [])
+    ours = without_docstring(described.body)
+    names = {name_of(member) for member in ours}
+    theirs = [
+        member
+        for member in without_docstring(generated.body)
+        if name_of(member) not in names and (has_types(member) or not hasattr(object, name_of(member) or ""))
+    ]
+    visited = Annotations().visit(ast.ClassDef(generated.name, generated.bases, [], theirs, []))
+    body = [*(member for member in visited.body if name_of(member)), *ours] or [ast.Expr(ast.Constant(...))]
+    return ast.ClassDef(
+        generated.name, described.bases or generated.bases, [], body, described.decorator_list
+    )
+
+
+def untyped(statement: ast.stmt) -> list[str]:
+    """Names of what has no types in a top-level statement."""
     if isinstance(statement, ast.ClassDef):
-        return [name for member in statement.body for name in untyped(member, f"{statement.name}.")]
-    if isinstance(statement, ast.FunctionDef) and statement.returns is None:
-        return [prefix + statement.name]
-    return []
+        return [f"{statement.name}.{name_of(member)}" for member in statement.body if not has_types(member)]
+    return [] if has_types(statement) else [str(name_of(statement))]
 
 
 def merged(stub: ast.Module, native: ast.Module) -> ast.Module:
-    """`stub` with the definitions of `native` in the place of its own.
+    """`stub` with what `native` describes in the place of its own, member by member in classes.
 
     Raises:
-        StubError: a function has no types, or `native` describes what the extension does not have.
+        StubError: something has no types, or `native` describes what the extension does not have.
     """
-    described = {name for statement in native.body if (name := name_of(statement))}
-    present = {name for statement in stub.body if (name := name_of(statement))}
-    public = {name for name in described if not name.startswith("_")}
-    if missing := sorted(public - present):
-        raise StubError(f"native_types.pyi describes what the extension doesn't have: {', '.join(missing)}")
-    body = [statement for statement in stub.body if name_of(statement) not in {*described, "__all__"}]
+    described = {name: statement for statement in native.body if (name := name_of(statement))}
+    body: list[ast.stmt] = []
+    for statement in stub.body:
+        name = name_of(statement)
+        ours = described.get(name or "")
+        if isinstance(statement, ast.ClassDef):
+            body.append(merged_class(statement, ours if isinstance(ours, ast.ClassDef) else None))
+        elif name and name != "__all__":
+            body.append(ours or Annotations().visit(statement))
+    present = {name_of(statement) for statement in body}
+    helpers = [statement for name, statement in described.items() if name not in present]
+    if gone := [name for name in described if name not in present and not name.startswith("_")]:
+        raise StubError(f"native_types.pyi describes what the extension doesn't have: {', '.join(gone)}")
     if bare := [name for statement in body for name in untyped(statement)]:
         raise StubError(
             f"these have no types, describe them in {NATIVE.relative_to(ROOT)}: {', '.join(bare)}"
         )
-    imports = [statement for statement in (*body, *native.body) if is_import(statement)]
-    theirs = [Annotations().visit(statement) for statement in body if name_of(statement)]
-    ours = [statement for statement in native.body if not is_import(statement)]
-    return ast.Module([*imports, *theirs, *without_docstring(ours)], type_ignores=[])
+    imports = [statement for statement in (*stub.body, *native.body) if is_import(statement)]
+    return ast.Module([*imports, *helpers, *body], type_ignores=[])
 
 
 def formatted(source: str) -> str:

@@ -6,10 +6,11 @@ from resilience._core import Clock
 from resilience._guard import ProtectedFunction, protected_functions
 from resilience._registry import get_all_circuit_breakers, get_circuit_breaker, remove_circuit_breaker
 from resilience._types import State
+from resilience.config import configure, reload
 from resilience.errors import (
     AllProvidersFailedError,
-    BatchError,
     BatcherClosedError,
+    BatchError,
     BatchQueueFullError,
     BulkheadFullError,
     CacheRecursionError,
@@ -58,8 +59,10 @@ __all__ = [
     "SlowCall",
     "State",
     "StateChanged",
+    "configure",
     "get_all_circuit_breakers",
     "get_circuit_breaker",
     "protected_functions",
+    "reload",
     "remove_circuit_breaker",
 ]

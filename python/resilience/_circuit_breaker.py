@@ -16,7 +16,7 @@ from resilience import _core
 from resilience._circuit_breaker_config import CircuitBreakerConfig, ExceptionTypes
 from resilience._contexts import ContextStack, GuardContext
 from resilience._guard import Kind, kind_of, protect
-from resilience._registry import register
+from resilience._registry import configured, register
 from resilience._types import MISSING, STATES, State, type_name
 from resilience.events import (
     CallFailed,
@@ -70,7 +70,7 @@ class CircuitBreaker(_core.CircuitBreakerBase):
         TypeError: for a setting of the wrong type.
     """
 
-    __slots__ = ("__weakref__", "_blocks", "_config", "_events", "_listeners", "_name", "_reason")
+    __slots__ = ("__weakref__", "_blocks", "_coded", "_config", "_events", "_listeners", "_name", "_reason")
 
     def __init__(  # noqa: PLR0913 - its parameters are its documentation
         self,
@@ -139,7 +139,7 @@ class CircuitBreaker(_core.CircuitBreakerBase):
             listed: whether :func:`get_all_circuit_breakers` lists it.
         """
         breaker = cls.__new__(cls)
-        breaker._start(name, config, clock)
+        breaker._start(name, config, clock)  # noqa: SLF001
         if listed:
             register(breaker)
         return breaker
@@ -150,7 +150,8 @@ class CircuitBreaker(_core.CircuitBreakerBase):
         if clock is not None and not isinstance(clock, _core.Clock):
             raise TypeError(f"clock must be a Clock, got {type_name(clock)}")
         self._name = f"circuit-breaker-{next(_numbers)}" if name is None else name
-        self._config = config
+        self._coded = config
+        self._config = config = configured(self._name, config)
         self._listeners: tuple[Listener, ...] = ()
         self._events: deque[Event] | None = None
         self._blocks: ContextStack | None = None
@@ -226,8 +227,13 @@ class CircuitBreaker(_core.CircuitBreakerBase):
 
     @property
     def config(self) -> CircuitBreakerConfig:
-        """Its settings."""
+        """Its settings, those of :func:`resilience.configure` included."""
         return self._config
+
+    @property
+    def coded(self) -> CircuitBreakerConfig:
+        """The settings that code asked for."""
+        return self._coded
 
     @property
     def state(self) -> State:
@@ -422,7 +428,7 @@ class CircuitBreaker(_core.CircuitBreakerBase):
                 for listener in self._listeners:
                     try:
                         listener(event)
-                    except Exception:
+                    except Exception:  # noqa: BLE001 - a listener is anybody's
                         _log.exception("a listener of circuit breaker %r failed on %s", self._name, event)
         finally:
             self._events = None

@@ -1,17 +1,23 @@
 """All circuit breakers of the process by name."""
 
+import contextlib
 import threading
 import weakref
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from resilience._circuit_breaker_config import CircuitBreakerConfig
+from resilience.errors import ConfigError
 
 if TYPE_CHECKING:
     from resilience._circuit_breaker import CircuitBreaker
 
+Overlay = Callable[[str, CircuitBreakerConfig], CircuitBreakerConfig]
+
 _lock = threading.RLock()
 _owned: "dict[str, CircuitBreaker]" = {}  # made by name, kept until removed
 _listed: "weakref.WeakValueDictionary[str, CircuitBreaker]" = weakref.WeakValueDictionary()
+_overlay: Overlay | None = None  # what a configuration says, over what code asks for
 
 
 def register(breaker: "CircuitBreaker") -> None:
@@ -34,7 +40,7 @@ def get_circuit_breaker(
         ValueError: when it exists with another configuration, or a setting is out of range.
         TypeError: for a setting of the wrong type.
     """
-    from resilience._circuit_breaker import CircuitBreaker  # noqa: PLC0415 - each needs the other
+    from resilience._circuit_breaker import CircuitBreaker
 
     if not isinstance(name, str):
         raise TypeError(f"name must be a string, got {type(name).__name__}")
@@ -45,8 +51,8 @@ def get_circuit_breaker(
             breaker = CircuitBreaker.from_config(wanted or CircuitBreakerConfig(), name)
             _owned[name] = breaker
             return breaker
-    if wanted is not None and wanted != existing.config:
-        raise ValueError(f"circuit breaker {name!r} exists with another configuration: {existing.config}")
+    if wanted is not None and wanted != existing.coded:
+        raise ValueError(f"circuit breaker {name!r} exists with another configuration: {existing.coded}")
     return existing
 
 
@@ -67,3 +73,35 @@ def remove_circuit_breaker(name: str) -> None:
         listed = _listed.pop(name, None)
     if found is None and listed is None:
         raise KeyError(name)
+
+
+def configured(name: str, coded: CircuitBreakerConfig) -> CircuitBreakerConfig:
+    """Return the settings of a new breaker for which code asks `coded`.
+
+    Raises:
+        ConfigError: when they don't go together with those of a configuration.
+    """
+    return coded if _overlay is None else _overlay(name, coded)
+
+
+def prepare_overlay(overlay: Overlay) -> Callable[[], None]:
+    """Find out what a configuration makes of the breakers that exist; the result puts it into effect.
+
+    Raises:
+        ConfigError: when its settings don't go together with those that code asked for; nothing has changed.
+    """
+    present = get_all_circuit_breakers().values()
+    changes = [(breaker, overlay(breaker.name, breaker.coded)) for breaker in present]
+
+    def commit() -> None:
+        global _overlay  # noqa: PLW0603
+        with _lock:
+            _overlay = overlay
+            newcomers = [each for each in get_all_circuit_breakers().values() if each not in present]
+        for breaker, config in changes:
+            breaker._reconfigure(config)  # noqa: SLF001
+        for breaker in newcomers:  # made by another thread meanwhile
+            with contextlib.suppress(ConfigError):  # then it stays as code asked for
+                breaker._reconfigure(overlay(breaker.name, breaker.coded))  # noqa: SLF001
+
+    return commit

@@ -1,0 +1,1 @@
+"""Subcommands of `resilience`, one a module; they import what they need when they run."""

@@ -73,7 +73,8 @@ PyMethodDef methods[] = {
     {"call", method(guard_call), METH_FASTCALL | METH_KEYWORDS,
      "call($self, fn, /, *args, **kwargs)\n--\n\nAwait `fn(*args, **kwargs)` under this policy."},
     {"call_sync", method(guard_call_sync), METH_FASTCALL | METH_KEYWORDS,
-     "call_sync($self, fn, /, *args, **kwargs)\n--\n\nCall the plain function `fn(*args, **kwargs)` under this "
+     "call_sync($self, fn, /, *args, **kwargs)\n--\n\nCall the plain function `fn(*args, **kwargs)` under "
+     "this "
      "policy."},
     {"_wrap", method(guard_wrap), METH_FASTCALL,
      "_wrap($self, fn, kind, stream, /)\n--\n\nThe function under this policy."},

@@ -19,12 +19,12 @@ void clear_payload(PyStopIterationObject* stop) {
 }
 
 void stop_dealloc(PyObject* self) {
-  PyObject_GC_UnTrack(self);
   auto* stop = reinterpret_cast<PyStopIterationObject*>(self);
   clear_payload(stop);
   if (!stops.give(stop)) {
+    PyObject_GC_UnTrack(self);
     Py_CLEAR(stop->args);
-    Py_TYPE(self)->tp_free(self);
+    PyObject_GC_Del(self);
   }
 }
 
@@ -36,9 +36,7 @@ int stop_clear(PyObject* self) {
 
 PyObject* make_stop(PyObject* value) {
   PyStopIterationObject* stop = stops.take();
-  if (stop != nullptr) {
-    (void)PyObject_Init(reinterpret_cast<PyObject*>(stop), &stop_type);
-  } else {
+  if (stop == nullptr) {
     stop = PyObject_GC_New(PyStopIterationObject, &stop_type);
     if (stop == nullptr) {
       Py_DECREF(value);
@@ -49,12 +47,12 @@ PyObject* make_stop(PyObject* value) {
     stop->traceback = nullptr;
     stop->context = nullptr;
     stop->cause = nullptr;
-    stop->suppress_context = 0;
+    stop->value = nullptr;
     stop->args = Py_NewRef(no_arguments);
+    PyObject_GC_Track(reinterpret_cast<PyObject*>(stop));
   }
   stop->suppress_context = 0;
   stop->value = value;
-  PyObject_GC_Track(reinterpret_cast<PyObject*>(stop));
   return reinterpret_cast<PyObject*>(stop);
 }
 

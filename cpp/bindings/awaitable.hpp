@@ -43,16 +43,30 @@ bool close_iterator(PyObject* iterator);
 // StopIteration.
 PyObject* as_method_result(PySendResult outcome, PyObject* result);
 
-// Up to `kMost` instances of one exact type, kept for the next allocation.
+// Instances of one static, garbage-collected type that wait for their next use. They stay alive (the list
+// holds one reference) and tracked, because untracking and tracking again costs as much as all else that
+// recycling does; so while one waits here, its fields must be empty and safe to look at.
 template <typename Object, std::size_t kMost>
 class FreeList {
  public:
-  Object* take() noexcept { return count_ == 0 ? nullptr : items_[--count_]; }
-  // False when there is no room: free the object.
+  // An empty object with a reference for the caller; null when there is none.
+  Object* take() noexcept {
+    while (count_ != 0) {
+      Object* object = items_[--count_];
+      if (Py_REFCNT(reinterpret_cast<PyObject*>(object)) == 1) [[likely]] {
+        return object;
+      }
+      Py_DECREF(
+          reinterpret_cast<PyObject*>(object));  // somebody found it through the gc module: leave it to them
+    }
+    return nullptr;
+  }
+  // To be called by tp_dealloc with an emptied object. False when there is no room: free it.
   bool give(Object* object) noexcept {
     if (count_ == kMost) {
       return false;
     }
+    Py_SET_REFCNT(reinterpret_cast<PyObject*>(object), 1);
     items_[count_++] = object;
     return true;
   }
@@ -61,13 +75,5 @@ class FreeList {
   std::size_t count_ = 0;
   Object* items_[kMost] = {};
 };
-
-// Makes a recycled object as good as new: the type's reference and a count of one. REQUIRES: a heap type.
-template <typename Object>
-PyObject* revive(Object* object, PyTypeObject* type) {
-  auto* base = reinterpret_cast<PyObject*>(object);
-  (void)PyObject_Init(base, type);
-  return base;
-}
 
 }  // namespace resilience::bindings

@@ -135,8 +135,8 @@ void tell_change(BreakerLayer& layer, const StateChange& change) {
 }
 
 bool detail::admit_slowly(BreakerLayer& layer, BreakerRun& run) {
-  run.started = layer.now();
-  const Admission admission = layer.machine->acquire(run.started);
+  run.started = layer.stamp();
+  const Admission admission = layer.machine->acquire(layer.now());
   if (admission.change) {
     tell_change(layer, *admission.change);
   }
@@ -173,20 +173,24 @@ void tell_recorded(BreakerLayer& layer, const Recorded& recorded, Outcome outcom
 }
 
 void settle(BreakerLayer& layer, const BreakerRun& run, Outcome outcome, PyObject* error) {
-  const Nanos now = layer.now();
-  const Nanos duration = now - run.started;
+  Nanos duration = 0;
+  const Nanos now = layer.now_since(run.started, duration);
   const Recorded recorded = layer.machine->record(run.permit, outcome, duration, now);
-  if (outcome != Outcome::success || recorded.change || layer.listening) [[unlikely]] {
-    tell_recorded(layer, recorded, outcome, duration, error);
-  }
+  tell_recorded(layer, recorded, outcome, duration, error);
 }
 
 void settle_result(BreakerLayer& layer, const BreakerRun& run, PyObject* result) {
-  Outcome outcome = Outcome::success;
   if (layer.failure_result != nullptr && ask(layer.failure_result, result, false)) {
-    outcome = Outcome::failure;
+    settle(layer, run, Outcome::failure, nullptr);
+    return;
   }
-  settle(layer, run, outcome, nullptr);
+  Nanos duration = 0;
+  const Nanos now = layer.now_since(run.started, duration);
+  if (!layer.listening && layer.machine->record_quiet_success(run.permit, duration, now)) [[likely]] {
+    return;
+  }
+  const Recorded recorded = layer.machine->record(run.permit, Outcome::success, duration, now);
+  tell_recorded(layer, recorded, Outcome::success, duration, nullptr);
 }
 
 void settle_error(BreakerLayer& layer, const BreakerRun& run) {

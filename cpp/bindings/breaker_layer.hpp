@@ -10,6 +10,7 @@
 
 #include "resilience/circuit_breaker.hpp"
 #include "resilience/clock.hpp"
+#include "resilience/tick_clock.hpp"
 
 namespace resilience::bindings {
 
@@ -25,15 +26,26 @@ struct BreakerLayer {
   PyObject* failure_result = nullptr;  // a predicate, or null
   double last_failure_time = -1.0;     // UNIX seconds
 
-  [[nodiscard]] Nanos now() const noexcept {
-    return system_clock ? SystemClock::instance_now() : clock->now();
+  [[nodiscard]] Nanos now() const noexcept { return system_clock ? TickClock::now() : clock->now(); }
+  // When a run starts: on the system's clock a stamp of the tick counter, else now().
+  [[nodiscard]] TickClock::Stamp stamp() const noexcept {
+    return system_clock ? TickClock::stamp() : clock->now();
+  }
+  // The time now, and how long a run has taken.
+  [[nodiscard]] Nanos now_since(TickClock::Stamp started, Nanos& duration) const noexcept {
+    if (system_clock) [[likely]] {
+      return TickClock::now_since(started, duration);
+    }
+    const Nanos now = clock->now();
+    duration = now - started;
+    return now;
   }
 };
 
 // One admitted run of a function.
 struct BreakerRun {
   BreakerPermit permit;
-  Nanos started = 0;
+  TickClock::Stamp started = 0;
 };
 
 // False with CircuitOpenError set when the call may not run.
@@ -67,7 +79,7 @@ inline bool admit(BreakerLayer& layer, BreakerRun& run) {
   if (!layer.machine->try_acquire_closed(run.permit)) [[unlikely]] {
     return detail::admit_slowly(layer, run);
   }
-  run.started = layer.now();
+  run.started = layer.stamp();
   return true;
 }
 

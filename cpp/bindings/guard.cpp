@@ -22,6 +22,10 @@ PyObject* guard_call(PyObject* self, PyObject* const* args, Py_ssize_t nargs, Py
   if (!takes_function(nargs, "call")) {
     return nullptr;
   }
+  if (makes_coroutine(args[0])) {
+    const std::size_t nargsf = static_cast<std::size_t>(nargs - 1) | PY_VECTORCALL_ARGUMENTS_OFFSET;
+    return make_started_call(as_guard(self), args[0], args + 1, nargsf, kwnames);
+  }
   return make_guarded_call(as_guard(self), args[0], args + 1, nargs - 1, kwnames);
 }
 

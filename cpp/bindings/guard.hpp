@@ -19,6 +19,7 @@ struct Plan {
   PyObject* breaker_owner = nullptr;  // keeps `breaker` alive when it is another guard's
   PyObject* fallback = nullptr;       // what answers instead of a rejection; null: nothing
   bool fallback_callable = false;
+  bool keeps_arguments = false;  // they are needed after the first call: by the fallback
 };
 
 struct Guard {
@@ -35,6 +36,11 @@ PyTypeObject* guard_type();
 
 // A call of `function` with vectorcall arguments, not yet started (new reference).
 PyObject* make_guarded_call(Guard* guard, PyObject* function, PyObject* const* args, Py_ssize_t nargs,
+                            PyObject* kwnames);
+// Whether calling `function` makes a coroutine and runs nothing of it.
+bool makes_coroutine(PyObject* function);
+// make_guarded_call() for such a function, with the coroutine made at once unless the plan keeps arguments.
+PyObject* make_started_call(Guard* guard, PyObject* function, PyObject* const* args, std::size_t nargsf,
                             PyObject* kwnames);
 // Runs a plain function under the guard, now.
 PyObject* call_plain(Guard* guard, PyObject* function, PyObject* const* args, std::size_t nargsf,

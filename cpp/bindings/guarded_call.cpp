@@ -1,5 +1,9 @@
 // One guarded call: a coroutine in all but its type.
 //
+// Calling a coroutine function runs nothing of it, so its coroutine is made with the call, as `f(x)` itself
+// would; any other function, and any call whose arguments are needed again, keeps the arguments until its
+// first step.
+//
 // The first step admits, calls the function and steps what it returned; as long as the function doesn't
 // suspend, all of it happens in that one step and no Python frame stands between the caller and the function.
 // Results, errors, close() and collection all end in settling the run, exactly once.
@@ -19,8 +23,8 @@ enum class Phase : unsigned char { created, running, suspended, closed };
 
 struct GuardedCall {
   PyObject_HEAD Guard* guard;
-  PyObject* function;
-  PyObject* inner;  // the iterator being stepped, once there is one
+  PyObject* function;  // with arguments still to be called; null when `inner` is the function's own coroutine
+  PyObject* inner;     // the iterator being stepped, once there is one
   PyObject* kwnames;
   PyObject** args;    // inline_args + 1, or memory of its own; args[-1] is free for the callee
   Py_ssize_t nargs;   // positional
@@ -28,7 +32,8 @@ struct GuardedCall {
   PyObject* weakrefs;
   BreakerRun run;
   Phase phase;
-  bool admitted;  // the run is to be settled
+  bool admitted;   // the run is to be settled
+  bool finalized;  // Python finalizes an object once, so this one can't be used again
   PyObject* inline_args[kInlineArguments + 1];
 };
 
@@ -53,11 +58,13 @@ void drop_arguments(GuardedCall* self) {
   Py_CLEAR(self->kwnames);
 }
 
-// Gives up what the call holds, keeping only what names it.
+// Gives up what the call holds, keeping only what names it: the function, or its finished coroutine.
 void finish(GuardedCall* self) {
   self->phase = Phase::closed;
   drop_arguments(self);
-  Py_CLEAR(self->inner);
+  if (self->function != nullptr) {
+    Py_CLEAR(self->inner);
+  }
 }
 
 PySendResult fail(GuardedCall* self) {
@@ -97,23 +104,26 @@ PyObject* call_function(GuardedCall* self, PyObject* function) {
                              self->kwnames);
 }
 
-// Steps what was called for the first time.
+// Steps what a function returned for the first time.
 PySendResult start_awaitable(GuardedCall* self, PyObject* awaitable, PyObject** result) {
-  if (PyCoro_CheckExact(awaitable)) [[likely]] {
-    self->inner = awaitable;
-  } else {
-    self->inner = await_iterator(awaitable);
-    Py_DECREF(awaitable);
-    if (self->inner == nullptr) {
-      return fail(self);
-    }
+  self->inner = await_iterator(awaitable);
+  Py_DECREF(awaitable);
+  if (self->inner == nullptr) {
+    return fail(self);
   }
   const PySendResult outcome = step(self->inner, Py_None, result);
   return conclude(self, outcome, *result);
 }
 
-// The rejection that is set now is answered by the fallback, when there is one.
+// The call was rejected, with the error set now: the fallback answers, when there is one.
 PySendResult fall_back(GuardedCall* self, PyObject** result) {
+  if (self->function == nullptr) {  // the coroutine was made and will not run
+    PyObject* error = take_error();
+    if (!close_iterator(self->inner)) {
+      PyErr_WriteUnraisable(self->inner);
+    }
+    put_error(error);
+  }
   const Plan& plan = self->guard->plan;
   if (plan.fallback == nullptr) {
     return fail(self);
@@ -139,10 +149,14 @@ PySendResult fall_back(GuardedCall* self, PyObject** result) {
 PySendResult start(GuardedCall* self, PyObject** result) {
   BreakerLayer* breaker = self->guard->plan.breaker;
   if (breaker != nullptr) {
-    if (!admit(*breaker, self->run)) {
+    if (!admit(*breaker, self->run)) [[unlikely]] {
       return fall_back(self, result);
     }
     self->admitted = true;
+  }
+  if (self->function == nullptr) [[likely]] {
+    const PySendResult outcome = PyCoro_Type.tp_as_async->am_send(self->inner, Py_None, result);
+    return conclude(self, outcome, *result);
   }
   PyObject* awaitable = call_function(self, self->function);
   if (awaitable == nullptr) {
@@ -228,7 +242,7 @@ PyObject* method_throw(PyObject* object, PyObject* const* args, Py_ssize_t nargs
 
 // Ends the call from outside. False with an exception set when the function refused to end.
 bool close_call(GuardedCall* self) {
-  if (self->phase != Phase::suspended) {
+  if (self->inner == nullptr || self->phase == Phase::closed) {
     finish(self);
     return true;
   }
@@ -256,21 +270,24 @@ PyObject* method_close(PyObject* self, PyObject* /*unused*/) {
 
 void call_finalize(PyObject* object) {
   GuardedCall* self = as_call(object);
+  self->finalized = true;
   if (self->phase == Phase::closed) {
     return;
   }
   PyObject* pending = take_error();
-  if (self->phase == Phase::created) {
+  if (self->phase == Phase::suspended) {
+    if (!close_call(self)) {
+      PyErr_WriteUnraisable(object);
+    }
+  } else if (self->function != nullptr) {  // else the coroutine warns by itself
     PyObject* name = PyObject_GetAttrString(object, "__qualname__");
     if (name == nullptr ||
         PyErr_WarnFormat(PyExc_RuntimeWarning, 1, "coroutine '%S' was never awaited", name) < 0) {
       PyErr_WriteUnraisable(object);
     }
     Py_XDECREF(name);
-    finish(self);
-  } else if (!close_call(self)) {
-    PyErr_WriteUnraisable(object);
   }
+  finish(self);
   put_error(pending);
 }
 
@@ -287,6 +304,7 @@ int call_traverse(PyObject* object, visitproc visit, void* arg) {
   return 0;
 }
 
+// Cycles through a call are broken at its arguments and what it waits for; what names it stays.
 int call_clear(PyObject* object) {
   GuardedCall* self = as_call(object);
   drop_arguments(self);
@@ -301,15 +319,17 @@ void call_dealloc(PyObject* object) {
       return;  // somebody holds it again
     }
   }
-  PyObject_GC_UnTrack(object);
   if (self->weakrefs != nullptr) {
     PyObject_ClearWeakRefs(object);
   }
-  finish(self);
+  drop_arguments(self);
+  Py_CLEAR(self->inner);
   Py_CLEAR(self->function);
   Guard* guard = self->guard;
   self->guard = nullptr;
-  if (!calls.give(self)) {
+  self->phase = Phase::closed;
+  if (self->finalized || !calls.give(self)) {
+    PyObject_GC_UnTrack(object);
     PyObject_GC_Del(self);
   }
   Py_XDECREF(reinterpret_cast<PyObject*>(guard));
@@ -330,8 +350,17 @@ PyObject* from_inner(PyObject* object, const char* attribute) {
 PyObject* get_frame(PyObject* self, void* /*unused*/) { return from_inner(self, "cr_frame"); }
 PyObject* get_await(PyObject* self, void* /*unused*/) { return from_inner(self, "cr_await"); }
 PyObject* get_origin(PyObject* self, void* /*unused*/) { return from_inner(self, "cr_origin"); }
+// What knows the names: the function, or its coroutine; None for an object that waits for its next use.
+PyObject* named(PyObject* object) {
+  const GuardedCall* self = as_call(object);
+  if (self->function != nullptr) {
+    return self->function;
+  }
+  return self->inner == nullptr ? Py_None : self->inner;
+}
 PyObject* get_code(PyObject* self, void* /*unused*/) {
-  PyObject* code = PyObject_GetAttrString(as_call(self)->function, "__code__");
+  PyObject* code =
+      PyObject_GetAttrString(named(self), as_call(self)->function == nullptr ? "cr_code" : "__code__");
   if (code == nullptr) {
     PyErr_Clear();
     return from_inner(self, "cr_code");
@@ -346,10 +375,10 @@ PyObject* get_suspended(PyObject* self, void* /*unused*/) {
 }
 
 PyObject* name_attribute(PyObject* self, const char* attribute) {
-  PyObject* name = PyObject_GetAttrString(as_call(self)->function, attribute);
+  PyObject* name = PyObject_GetAttrString(named(self), attribute);
   if (name == nullptr) {
     PyErr_Clear();
-    return PyUnicode_FromString(Py_TYPE(as_call(self)->function)->tp_name);
+    return PyUnicode_FromString(Py_TYPE(named(self))->tp_name);
   }
   return name;
 }
@@ -375,30 +404,63 @@ PyGetSetDef properties[] = {
     {"cr_frame", get_frame},     {"cr_code", get_code},           {"cr_origin", get_origin},
     {"cr_running", get_running}, {"cr_suspended", get_suspended}, {nullptr}};
 
+GuardedCall* new_call() {
+  GuardedCall* self = PyObject_GC_New(GuardedCall, &call_type);
+  if (self != nullptr) {
+    self->guard = nullptr;
+    self->function = nullptr;
+    self->inner = nullptr;
+    self->kwnames = nullptr;
+    self->args = nullptr;
+    self->weakrefs = nullptr;
+    self->phase = Phase::closed;
+    self->admitted = false;
+    self->finalized = false;
+    PyObject_GC_Track(reinterpret_cast<PyObject*>(self));
+  }
+  return self;
+}
+
 PyAsyncMethods async_methods = {call_await, nullptr, nullptr, call_send};
 
 }  // namespace
 
+bool makes_coroutine(PyObject* function) {
+  if (!PyFunction_Check(function)) {
+    return false;
+  }
+  const auto* code = reinterpret_cast<PyCodeObject*>(PyFunction_GET_CODE(function));
+  return (code->co_flags & CO_COROUTINE) != 0;
+}
+
+PyObject* make_started_call(Guard* guard, PyObject* function, PyObject* const* args, std::size_t nargsf,
+                            PyObject* kwnames) {
+  if (guard->plan.keeps_arguments) {
+    return make_guarded_call(guard, function, args, PyVectorcall_NARGS(nargsf), kwnames);
+  }
+  PyObject* coroutine =
+      reinterpret_cast<PyFunctionObject*>(function)->vectorcall(function, args, nargsf, kwnames);
+  if (coroutine == nullptr) {
+    return nullptr;
+  }
+  GuardedCall* self = calls.take();
+  if (self == nullptr && (self = new_call()) == nullptr) {
+    Py_DECREF(coroutine);
+    return nullptr;
+  }
+  self->guard = reinterpret_cast<Guard*>(Py_NewRef(reinterpret_cast<PyObject*>(guard)));
+  self->inner = coroutine;
+  self->phase = Phase::created;
+  return reinterpret_cast<PyObject*>(self);
+}
+
 PyObject* make_guarded_call(Guard* guard, PyObject* function, PyObject* const* args, Py_ssize_t nargs,
                             PyObject* kwnames) {
   GuardedCall* self = calls.take();
-  if (self != nullptr) {
-    (void)PyObject_Init(reinterpret_cast<PyObject*>(self), &call_type);
-  } else {
-    self = PyObject_GC_New(GuardedCall, &call_type);
-    if (self == nullptr) {
-      return nullptr;
-    }
+  if (self == nullptr && (self = new_call()) == nullptr) {
+    return nullptr;
   }
   const Py_ssize_t total = nargs + (kwnames == nullptr ? 0 : PyTuple_GET_SIZE(kwnames));
-  self->guard = nullptr;
-  self->function = nullptr;
-  self->inner = nullptr;
-  self->weakrefs = nullptr;
-  self->phase = Phase::closed;
-  self->admitted = false;
-  self->kwnames = nullptr;
-  self->args = nullptr;
   PyObject** slots = self->inline_args;
   if (total > kInlineArguments) [[unlikely]] {
     slots = static_cast<PyObject**>(PyMem_Malloc(sizeof(PyObject*) * static_cast<std::size_t>(total + 1)));
@@ -417,7 +479,6 @@ PyObject* make_guarded_call(Guard* guard, PyObject* function, PyObject* const* a
   self->guard = reinterpret_cast<Guard*>(Py_NewRef(reinterpret_cast<PyObject*>(guard)));
   self->function = Py_NewRef(function);
   self->phase = Phase::created;
-  PyObject_GC_Track(reinterpret_cast<PyObject*>(self));
   return reinterpret_cast<PyObject*>(self);
 }
 

@@ -23,9 +23,15 @@ PyTypeObject function_type;
 
 GuardedFunction* as_function(PyObject* self) { return reinterpret_cast<GuardedFunction*>(self); }
 
-PyObject* call_coroutine(PyObject* self, PyObject* const* args, std::size_t nargsf, PyObject* kwnames) {
+PyObject* call_awaitable(PyObject* self, PyObject* const* args, std::size_t nargsf, PyObject* kwnames) {
   const GuardedFunction* function = as_function(self);
   return make_guarded_call(function->guard, function->wrapped, args, PyVectorcall_NARGS(nargsf), kwnames);
+}
+
+PyObject* call_coroutine_function(PyObject* self, PyObject* const* args, std::size_t nargsf,
+                                  PyObject* kwnames) {
+  const GuardedFunction* function = as_function(self);
+  return make_started_call(function->guard, function->wrapped, args, nargsf, kwnames);
 }
 
 PyObject* call_plain_function(PyObject* self, PyObject* const* args, std::size_t nargsf, PyObject* kwnames) {
@@ -135,7 +141,7 @@ PyObject* make_guarded_function(Guard* guard, PyObject* function, FunctionKind k
   }
   switch (kind) {
     case FunctionKind::coroutine:
-      self->vectorcall = call_coroutine;
+      self->vectorcall = makes_coroutine(function) ? call_coroutine_function : call_awaitable;
       break;
     case FunctionKind::plain:
       self->vectorcall = call_plain_function;

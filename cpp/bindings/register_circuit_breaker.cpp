@@ -75,6 +75,7 @@ void set_rules(const py::object& self, const py::object& failure_on, const py::o
   Plan& plan = object->guard.plan;
   Py_XSETREF(plan.fallback, has_fallback ? Py_NewRef(fallback.ptr()) : nullptr);
   plan.fallback_callable = has_fallback && PyCallable_Check(fallback.ptr()) != 0;
+  plan.keeps_arguments = plan.fallback_callable;
 }
 
 void set_up(const py::object& self, const py::str& name, const std::shared_ptr<Settings>& settings,

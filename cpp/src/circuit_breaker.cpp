@@ -126,6 +126,25 @@ bool CircuitBreaker::rates_exceeded(const WindowCounts& counts,
          reached(counts.slow, config.slow_call_rate_threshold);
 }
 
+bool CircuitBreaker::record_quiet_success(BreakerPermit permit, Nanos duration, Nanos now) noexcept {
+  const CircuitBreakerConfig& settings = config();
+  Stripe& stripe = *base_;
+  if (permit.lease != 0 || window_troubled_.load(std::memory_order_relaxed) ||
+      extra_.load(std::memory_order_relaxed) != nullptr ||
+      (settings.slow_call_duration && duration >= *settings.slow_call_duration) || !stripe.lock.try_lock()) {
+    return false;
+  }
+  const std::uint32_t word = word_.load(std::memory_order_acquire);
+  const bool current = generation_of(word) == permit.generation && state_of(word) == BreakerState::closed;
+  if (current) {
+    ++stripe.totals.successes;
+    stripe.add(false, false, now);
+    stripe.latency.record(duration);
+  }
+  stripe.lock.unlock();
+  return current;
+}
+
 Recorded CircuitBreaker::record(BreakerPermit permit, Outcome outcome, Nanos duration, Nanos now) {
   if (permit.lease != 0) {
     return record_probe(permit, outcome, duration, now);
@@ -167,7 +186,8 @@ Recorded CircuitBreaker::record(BreakerPermit permit, Outcome outcome, Nanos dur
     if (generation_of(word_.load(std::memory_order_relaxed)) == permit.generation) {
       result.change = open_for_recovery(now);
     }
-  } else if (counts.failures == 0 && counts.slow == 0) {
+  } else if (counts.failures == 0 && counts.slow == 0 &&
+             consecutive_failures_.load(std::memory_order_relaxed) == 0) {
     window_troubled_.store(false, std::memory_order_relaxed);
   }
   return result;

@@ -5,6 +5,8 @@
 #include <ctime>
 #include <limits>
 
+#include "resilience/tick_clock.hpp"
+
 namespace resilience {
 
 Nanos nanos_from_seconds(double seconds) noexcept {
@@ -32,7 +34,7 @@ Nanos read(clockid_t id) noexcept {
 
 }  // namespace
 
-Nanos SystemClock::now() const noexcept { return read(CLOCK_MONOTONIC); }
+Nanos SystemClock::now() const noexcept { return TickClock::now(); }
 
 Nanos SystemClock::coarse_now() const noexcept {
 #ifdef CLOCK_MONOTONIC_COARSE
@@ -43,8 +45,6 @@ Nanos SystemClock::coarse_now() const noexcept {
 }
 
 double SystemClock::unix_time() const noexcept { return seconds_from_nanos(read(CLOCK_REALTIME)); }
-
-Nanos SystemClock::instance_now() noexcept { return read(CLOCK_MONOTONIC); }
 
 const std::shared_ptr<SystemClock>& SystemClock::instance() {
   static const auto clock = std::make_shared<SystemClock>();

@@ -121,6 +121,9 @@ class CircuitBreaker {
     return state_of(word) == BreakerState::closed;
   }
   Recorded record(BreakerPermit permit, Outcome outcome, Nanos duration, Nanos now);
+  // record() of a success when nothing can follow from it: no failure or slow call is in the window and no
+  // other thread is counting. False when nothing was done and record() must be called.
+  [[nodiscard]] bool record_quiet_success(BreakerPermit permit, Nanos duration, Nanos now) noexcept;
   // An outcome that was observed elsewhere. Counts while closed or metrics-only, else it is late.
   Recorded record_external(Outcome outcome, Nanos duration, Nanos now);
 

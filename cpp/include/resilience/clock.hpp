@@ -57,6 +57,7 @@ class Clock {
   [[nodiscard]] virtual ManualClock* manual() noexcept { return nullptr; }
 };
 
+// The operating system's clocks.
 class SystemClock final : public Clock {
  public:
   [[nodiscard]] Nanos now() const noexcept override;
@@ -64,8 +65,6 @@ class SystemClock final : public Clock {
   [[nodiscard]] double unix_time() const noexcept override;
 
   static const std::shared_ptr<SystemClock>& instance();
-  // instance()->now() for hot paths.
-  static Nanos instance_now() noexcept;
 };
 
 class ManualClock final : public Clock {

@@ -11,7 +11,10 @@ except ModuleNotFoundError as error:
     ) from error
 
 from resilience.fastapi._admin import AdminPolicy, is_loopback, require_admin
+from resilience.fastapi._admission import Admission
+from resilience.fastapi._config import FastAPIConfig
 from resilience.fastapi._correlation import correlation_id
+from resilience.fastapi._endpoints import EndpointConfig, EndpointTable, Priority, endpoint
 from resilience.fastapi._health import DependencyChecks, Phase, circuit_breaker_router, health_router
 from resilience.fastapi._install import Resilience, install, lifespan
 from resilience.fastapi._middleware import ResilienceMiddleware
@@ -20,8 +23,13 @@ from resilience.fastapi._request_metrics import RequestMetrics, Summary
 
 __all__ = [
     "AdminPolicy",
+    "Admission",
     "DependencyChecks",
+    "EndpointConfig",
+    "EndpointTable",
+    "FastAPIConfig",
     "Phase",
+    "Priority",
     "Problem",
     "RequestMetrics",
     "Resilience",
@@ -30,6 +38,7 @@ __all__ = [
     "add_problem_handlers",
     "circuit_breaker_router",
     "correlation_id",
+    "endpoint",
     "health_router",
     "install",
     "is_loopback",

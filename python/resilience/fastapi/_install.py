@@ -1,12 +1,18 @@
 """Adopting everything in an existing application: `install(app)`."""
 
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from fastapi import FastAPI
+from starlette.types import ASGIApp
 
+from resilience._loop_lag import LoopLag
 from resilience.fastapi._admin import AdminPolicy
+from resilience.fastapi._admission import Admission
+from resilience.fastapi._config import FastAPIConfig
+from resilience.fastapi._endpoints import EndpointTable
 from resilience.fastapi._health import DependencyChecks, Phase, circuit_breaker_router, health_router
 from resilience.fastapi._middleware import ResilienceMiddleware
 from resilience.fastapi._problems import add_problem_handlers
@@ -15,26 +21,61 @@ from resilience.fastapi._request_metrics import RequestMetrics
 
 @dataclass(slots=True)
 class Resilience:
-    """What the routers and dependencies of this package share; found at `app.state.resilience`."""
+    """What the middleware, routers and dependencies of this package share: `app.state.resilience`."""
 
-    admin: AdminPolicy = field(default_factory=AdminPolicy)
+    config: FastAPIConfig
+    admin: AdminPolicy
+    admission: Admission
+    dependencies: DependencyChecks
+    endpoints: EndpointTable
     metrics: RequestMetrics = field(default_factory=RequestMetrics)
-    dependencies: DependencyChecks = field(default_factory=DependencyChecks)
+    loop_lag: LoopLag = field(default_factory=LoopLag)
     phase: Phase = Phase.STARTING
 
+    def lag(self) -> float:
+        """Return the present lag of the event loop in seconds."""
+        return float(self.loop_lag.stats()["current_ms"]) / 1e3
 
-def install(app: FastAPI, *, admin: AdminPolicy | None = None) -> Resilience:
+
+def install(
+    app: FastAPI,
+    config: FastAPIConfig | Mapping[str, Any] | None = None,
+    *,
+    admin: AdminPolicy | None = None,
+    cache: Callable[[ASGIApp], ASGIApp] | None = None,
+) -> Resilience:
     """Add middleware, problem responses and the health routers to an application.
 
     Args:
-        app: The application; its own `lifespan` should enter `resilience.fastapi.lifespan`.
+        app: The application; its own lifespan should enter `resilience.fastapi.lifespan`.
+        config: Settings, or a mapping of them.
         admin: Who may use admin routes; nobody by default.
+        cache: Wraps the application in one that answers from stored responses.
 
     Returns:
         The shared state, also found at `app.state.resilience`.
+
+    Raises:
+        ValueError: For a setting out of its range or unknown, naming it.
     """
-    state = app.state.resilience = Resilience(admin=admin or AdminPolicy())
-    app.add_middleware(ResilienceMiddleware, metrics=state.metrics)
+    if not isinstance(config, FastAPIConfig):
+        config = FastAPIConfig.from_mapping(config or {})
+    state = app.state.resilience = Resilience(
+        config=config,
+        admin=admin or AdminPolicy(),
+        admission=Admission(config.max_active, config.max_lag),
+        dependencies=DependencyChecks(interval=config.check_interval, timeout=config.check_timeout),
+        endpoints=EndpointTable(config.endpoints),
+    )
+    state.admission.lag = state.lag
+    app.add_middleware(
+        ResilienceMiddleware,
+        metrics=state.metrics,
+        endpoints=state.endpoints,
+        admission=state.admission,
+        max_body_bytes=config.max_body_bytes,
+        cache=cache,
+    )
     add_problem_handlers(app)
     app.include_router(health_router)
     app.include_router(circuit_breaker_router)
@@ -43,11 +84,13 @@ def install(app: FastAPI, *, admin: AdminPolicy | None = None) -> Resilience:
 
 @contextlib.asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-    """Run the background checks of an application; it is ready inside, and draining on the way out."""
+    """Run the background work of an application; it is ready inside, and draining on the way out."""
     state: Resilience = app.state.resilience
-    async with state.dependencies.running():
-        state.phase = Phase.SERVING
-        try:
-            yield
-        finally:
-            state.phase = Phase.DRAINING
+    state.endpoints.add_marked(app.routes)
+    with state.loop_lag:
+        async with state.dependencies.running():
+            state.phase = Phase.SERVING
+            try:
+                yield
+            finally:
+                state.phase = Phase.DRAINING

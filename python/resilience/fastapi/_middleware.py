@@ -5,21 +5,28 @@ context variables, delays cancellation and buffers streams.
 """
 
 import logging
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from time import perf_counter
 
+from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from resilience.fastapi import _correlation
+from resilience.fastapi import _body, _correlation
+from resilience.fastapi._admission import Admission
+from resilience.fastapi._endpoint_call import serve_endpoint
+from resilience.fastapi._endpoints import EndpointPolicy, EndpointTable, Priority
 from resilience.fastapi._problems import problem_response
 from resilience.fastapi._request_metrics import UNMATCHED, RequestMetrics
 
 _log = logging.getLogger("resilience.fastapi")
 
+# Probes are answered however busy the service is: an orchestrator that got no answer would restart it.
+PROBES = frozenset({"/healthz", "/health", "/ready", "/metrics"})
+
 
 class ResilienceMiddleware:
-    """Correlation ids, request metrics and active connections around an ASGI application.
+    """Correlation ids, metrics, admission, body limits, and each endpoint's breaker, deadline and fallback.
 
     An exception that reaches it before the response began becomes a 500 problem and is logged with its
     correlation id; after that, the server is left to cut the connection.
@@ -27,11 +34,29 @@ class ResilienceMiddleware:
     Args:
         app: The application.
         metrics: Where requests are counted; a new one by default.
+        endpoints: Settings of single endpoints.
+        admission: What is refused under overload; limits in progress at 1,000 by default.
+        max_body_bytes: Longest request body where an endpoint sets no other.
+        cache: Wraps the application in one that answers from stored responses; none by default.
     """
 
-    def __init__(self, app: ASGIApp, *, metrics: RequestMetrics | None = None) -> None:
-        self.app = app
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        metrics: RequestMetrics | None = None,
+        endpoints: EndpointTable | None = None,
+        admission: Admission | None = None,
+        max_body_bytes: int = _body.DEFAULT_MAX_BODY,
+        cache: Callable[[ASGIApp], ASGIApp] | None = None,
+    ) -> None:
+        if max_body_bytes < 0:
+            raise ValueError(f"max_body_bytes must be at least 0, got {max_body_bytes!r}")
+        self.app = app if cache is None else cache(app)
         self.metrics = metrics if metrics is not None else RequestMetrics()
+        self._endpoints = endpoints if endpoints is not None else EndpointTable()
+        self._admission = admission if admission is not None else Admission()
+        self._max_body = max_body_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI connection."""
@@ -43,7 +68,8 @@ class ResilienceMiddleware:
             await self.app(scope, receive, send)
 
     async def _serve_http(self, scope: Scope, receive: Receive, send: Send) -> None:
-        header = (_correlation.HEADER, identity := _correlation.choose(scope["headers"]))
+        identity = _correlation.choose(scope["headers"])
+        header = (_correlation.HEADER, identity)
         status = 0
 
         def marked(message: Message) -> Awaitable[None]:
@@ -54,11 +80,15 @@ class ResilienceMiddleware:
             return send(message)
 
         metrics = self.metrics
-        metrics.active += 1
         token = _correlation.current.set(identity.decode("ascii"))
         started = perf_counter()
+        metrics.active += 1
         try:
-            await self.app(scope, receive, marked)
+            await self._protect(scope, receive, marked)
+        except HTTPException as error:
+            if status:
+                raise
+            await problem_response(error.status_code, error.detail)(scope, receive, marked)
         except Exception:
             if status:
                 raise
@@ -69,8 +99,35 @@ class ResilienceMiddleware:
             metrics.observe(scope["method"], route_of(scope), status, perf_counter() - started)
             _correlation.current.reset(token)
 
+    async def _protect(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Admit a request, limit its body, and serve it by its endpoint's policy."""
+        policy = self._endpoints.find(scope)
+        priority = Priority.NORMAL if policy is None else policy.config.priority
+        if scope["path"] not in PROBES and self._admission.refuses(self.metrics.active - 1, priority):
+            response = problem_response(HTTPStatus.SERVICE_UNAVAILABLE, "The service is busy.")
+            await response(scope, receive, send)
+            return
+        receive = self._with_body_limit(policy, scope, receive)
+        if policy is None:
+            await self.app(scope, receive, send)
+        else:
+            await serve_endpoint(policy, self.app, scope, receive, send)
+
+    def _with_body_limit(self, policy: EndpointPolicy | None, scope: Scope, receive: Receive) -> Receive:
+        limit = self._max_body
+        if policy is not None and policy.config.max_body_bytes is not None:
+            limit = policy.config.max_body_bytes
+        for name, value in scope["headers"]:
+            if name == b"content-length":
+                _body.check_announced(value, limit)
+                return receive
+            if name == b"transfer-encoding":
+                return _body.limited(receive, limit)
+        return receive
+
     async def _serve_websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
-        header = (_correlation.HEADER, identity := _correlation.choose(scope["headers"]))
+        identity = _correlation.choose(scope["headers"])
+        header = (_correlation.HEADER, identity)
 
         def marked(message: Message) -> Awaitable[None]:
             if message["type"] == "websocket.accept":
@@ -79,14 +136,16 @@ class ResilienceMiddleware:
 
         self.metrics.websockets += 1
         token = _correlation.current.set(identity.decode("ascii"))
+        started = perf_counter()
         try:
             await self.app(scope, receive, marked)
         finally:
             self.metrics.websockets -= 1
+            self.metrics.observe("WEBSOCKET", route_of(scope), 101, perf_counter() - started)
             _correlation.current.reset(token)
 
 
 def route_of(scope: Scope) -> str:
-    """Return the template of the route that served a request, so that series stay few whatever the paths."""
+    """Return the template of the route that served a request: few series whatever the paths."""
     path = getattr(scope.get("route"), "path", None)
     return path if isinstance(path, str) else UNMATCHED

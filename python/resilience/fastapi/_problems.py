@@ -23,12 +23,16 @@ from resilience.errors import (
     CallTimeoutError,
     CircuitOpenError,
     RateLimitedError,
+    RejectedError,
     ResilienceError,
 )
 from resilience.fastapi._correlation import correlation_id
 
 MEDIA_TYPE = "application/problem+json"
 DEFAULT_RETRY_AFTER = 1.0
+
+# Set in the scope of a request that a policy further in rejected: no failure of the endpoint itself.
+REJECTED = "resilience.rejected"
 
 _STATUS_OF: dict[type[BaseException], HTTPStatus] = {
     CircuitOpenError: HTTPStatus.SERVICE_UNAVAILABLE,
@@ -116,7 +120,9 @@ async def _invalid_request(_request: Request, error: Exception) -> Response:
     return problem_response(HTTPStatus.UNPROCESSABLE_ENTITY, where, errors=errors)
 
 
-async def _rejection(_request: Request, error: Exception) -> Response:
+async def _rejection(request: Request, error: Exception) -> Response:
     status = status_of(error)
+    if isinstance(error, RejectedError):
+        request.scope[REJECTED] = True
     detail = str(error) if status is not HTTPStatus.INTERNAL_SERVER_ERROR else None
     return problem_response(status, detail, retry_after=getattr(error, "retry_after", None))

@@ -15,12 +15,21 @@ bool init_errors() {
   if (module == nullptr) {
     return false;
   }
-  classes.resilience_error = PyObject_GetAttrString(module, "ResilienceError");
-  classes.rejected_error = PyObject_GetAttrString(module, "RejectedError");
-  classes.circuit_open = PyObject_GetAttrString(module, "CircuitOpenError");
+  bool found = true;
+  const auto find = [&](const char* name) {
+    PyObject* type = PyObject_GetAttrString(module, name);
+    found = found && type != nullptr;
+    return type;
+  };
+  classes.resilience_error = find("ResilienceError");
+  classes.rejected_error = find("RejectedError");
+  classes.circuit_open = find("CircuitOpenError");
+  classes.call_timeout = find("CallTimeoutError");
+  classes.batch_error = find("BatchError");
+  classes.batch_queue_full = find("BatchQueueFullError");
+  classes.batcher_closed = find("BatcherClosedError");
   Py_DECREF(module);
-  return classes.resilience_error != nullptr && classes.rejected_error != nullptr &&
-         classes.circuit_open != nullptr;
+  return found;
 }
 
 PyObject* make_rejection(PyObject* type, PyObject* name, Nanos retry_after) {

@@ -11,6 +11,10 @@ struct Errors {
   PyObject* resilience_error = nullptr;
   PyObject* rejected_error = nullptr;
   PyObject* circuit_open = nullptr;
+  PyObject* call_timeout = nullptr;
+  PyObject* batch_error = nullptr;
+  PyObject* batch_queue_full = nullptr;
+  PyObject* batcher_closed = nullptr;
 };
 
 // The classes, imported from resilience.errors on the first use. REQUIRES: init_errors() succeeded.

@@ -5,6 +5,7 @@ PYBIND11_MODULE(_core, module) {
   module.doc() = "Native core of resilience. Private: use the names that `resilience` exports.";
   register_clock(module);
   register_engine(module);
+  register_batcher(module);
   register_guards(module);
   register_circuit_breaker(module);
 }

@@ -1,5 +1,7 @@
 """Resilience for asyncio: circuit breakers, retries, limits, batching, caching, allocation."""
 
+from resilience._batched import batch_requests, batched, embedding_batcher, llm_batcher
+from resilience._batcher import RequestBatcher
 from resilience._circuit_breaker import CircuitBreaker
 from resilience._circuit_breaker_config import CircuitBreakerConfig
 from resilience._core import Clock
@@ -53,15 +55,20 @@ __all__ = [
     "ProtectedFunction",
     "RateLimitedError",
     "RejectedError",
+    "RequestBatcher",
     "Reset",
     "ResilienceError",
     "RetryBudgetExhaustedError",
     "SlowCall",
     "State",
     "StateChanged",
+    "batch_requests",
+    "batched",
     "configure",
+    "embedding_batcher",
     "get_all_circuit_breakers",
     "get_circuit_breaker",
+    "llm_batcher",
     "protected_functions",
     "reload",
     "remove_circuit_breaker",

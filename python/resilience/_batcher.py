@@ -1,0 +1,399 @@
+"""Batching: items that arrive one by one go together to a function that takes many.
+
+The queue, its timers and its futures are native (`resilience._core`); this module runs the function.
+"""
+
+import asyncio
+import concurrent.futures
+import contextvars
+import inspect
+import logging
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Mapping
+from collections.abc import Set as AbstractSet
+from contextlib import AsyncExitStack, aclosing
+from types import CoroutineType
+from typing import Any, Literal, Self
+
+from resilience import _core
+from resilience._batch_inbox import BatchInbox
+from resilience.errors import BatcherClosedError, BatchError
+
+_MOST = 1_000_000
+_GRACE = 1.0  # seconds that a cancelled batch function gets when closing has a timeout
+_log = logging.getLogger("resilience")
+
+ProcessFunc = Callable[[list[Any]], Any]
+
+
+class RequestBatcher(_core.RequestBatcherBase):
+    """Collects items for a function that handles many at once.
+
+    A batch goes as soon as it is full or its oldest item has waited for `batch_timeout_ms`; with `adaptive`, as soon
+    as one of `max_concurrent_batches` slots is free, unless batches that small would keep the slots busy. The
+    function runs in a task of its own, under no lock and in an empty `contextvars` context, since it works for
+    several callers.
+
+    A batcher works on any number of event loops, in turn or at once: each has its own queue, and the function runs
+    on the loop whose callers it serves. Limits and metrics are the batcher's. Metrics and settings may be read and
+    changed from any thread.
+
+    Args:
+        batch_size: items in a full batch, in [1, 1000000].
+        batch_timeout_ms: how long an item waits for others, in [0, 3600000] ms; 0 sends what one pass of the loop
+            has brought.
+        process_func: takes a list of payloads and returns a sequence of as many results, in order; a coroutine
+            function, a plain one (which blocks the loop), or an async generator that yields a result an item, each
+            delivered at once. An `Exception` in a result's place fails that item alone. `None` answers each item with
+            `{"batch_processed": True, "payload": payload}`.
+        max_pending: items that may wait, in [1, 1000000]; more are refused with `BatchQueueFullError`.
+        max_concurrent_batches: batches that may run at once, in [1, 1000000].
+        adaptive: send what there is while slots are free; the cost of a batch is fitted as a·n + b, and small batches
+            wait for more only when they would keep more than 60 % of the slots busy.
+        dedupe: items with equal (hashable) ids that wait together are sent once and share the result.
+        weigher: weight of a payload, a number >= 0.
+        max_batch_weight: weight at which a batch is full, > 0; a heavier item goes alone.
+        on_poison: what a batch that raises does: `"fail"` fails its items, each with its own exception; `"bisect"`
+            runs the halves again until the items that fail stand alone, at most 2·log2(n) + 1 calls for one. It
+            repeats calls, so it is for idempotent functions only; streamed batches aren't repeated.
+        name: shown in errors and metrics.
+        clock: where the batcher takes its time from; the system clock by default.
+
+    Raises:
+        ValueError: when an argument is out of range.
+        TypeError: when an argument is of the wrong type.
+    """
+
+    def __init__(
+        self,
+        batch_size: int = 10,
+        batch_timeout_ms: float = 50,
+        process_func: ProcessFunc | None = None,
+        *,
+        max_pending: int = 10_000,
+        max_concurrent_batches: int = 8,
+        adaptive: bool = False,
+        dedupe: bool = False,
+        weigher: Callable[[Any], float] | None = None,
+        max_batch_weight: float | None = None,
+        on_poison: Literal["fail", "bisect"] = "fail",
+        name: str | None = None,
+        clock: _core.Clock | None = None,
+    ) -> None:
+        if on_poison not in ("fail", "bisect"):
+            raise ValueError(f'on_poison must be "fail" or "bisect", got {on_poison!r}')
+        if weigher is not None and not callable(weigher):
+            raise TypeError(f"weigher must be callable or None, got {weigher!r}")
+        if max_batch_weight is not None and weigher is None:
+            raise ValueError("max_batch_weight needs a weigher")
+        self._settings: dict[str, Any] = {}
+        self._tasks: dict[asyncio.Task[None], _core.Batch] = {}
+        self._inboxes: list[BatchInbox] = []  # a loop each, oldest first
+        self._process_func: ProcessFunc | None = None
+        self._on_poison = on_poison
+        self.process_func = process_func
+        self.name: str = name or getattr(process_func, "__qualname__", None) or "batcher"
+        self._prepare(self.name, weigher, dedupe, clock)
+        self.tune(
+            batch_size=batch_size,
+            batch_timeout_ms=batch_timeout_ms,
+            max_pending=max_pending,
+            max_concurrent_batches=max_concurrent_batches,
+            adaptive=adaptive,
+            max_batch_weight=max_batch_weight,
+        )
+
+    @property
+    def process_func(self) -> ProcessFunc | None:
+        """The batch function; a new one serves the batches that begin from then on."""
+        return self._process_func
+
+    @process_func.setter
+    def process_func(self, function: ProcessFunc | None) -> None:
+        if function is not None and not callable(function):
+            raise TypeError(f"process_func must be callable or None, got {function!r}")
+        self._process_func = function
+
+    @property
+    def batch_size(self) -> int:
+        """Items in a full batch."""
+        return int(self._settings["batch_size"])
+
+    @batch_size.setter
+    def batch_size(self, value: int) -> None:
+        self.tune(batch_size=value)
+
+    @property
+    def batch_timeout_ms(self) -> float:
+        """How long an item waits for others."""
+        return float(self._settings["batch_timeout_ms"])
+
+    @batch_timeout_ms.setter
+    def batch_timeout_ms(self, value: float) -> None:
+        self.tune(batch_timeout_ms=value)
+
+    @property
+    def max_concurrent_batches(self) -> int:
+        """Batches that may run at once."""
+        return int(self._settings["max_concurrent_batches"])
+
+    @max_concurrent_batches.setter
+    def max_concurrent_batches(self, value: int) -> None:
+        self.tune(max_concurrent_batches=value)
+
+    def tune(self, **changes: Any) -> None:
+        """Change settings of a running batcher, all or none; they hold for the items that wait, too.
+
+        Args:
+            **changes: any of `batch_size`, `batch_timeout_ms`, `max_pending`, `max_concurrent_batches`, `adaptive`
+                and `max_batch_weight`.
+
+        Raises:
+            ValueError: when a value is out of range.
+            TypeError: when a value is of the wrong type or a setting is unknown.
+        """
+        settings = {**self._settings, **changes}
+        for count in ("batch_size", "max_pending", "max_concurrent_batches"):
+            _require_count(count, settings[count])
+        _require_number("batch_timeout_ms", settings["batch_timeout_ms"])
+        heaviest = settings["max_batch_weight"]
+        if heaviest is not None:
+            _require_number("max_batch_weight", heaviest)
+        unknown = settings.keys() - _SETTINGS
+        if unknown:
+            raise TypeError(f"unknown settings: {', '.join(sorted(unknown))}")
+        self._configure(
+            settings["batch_size"],
+            settings["batch_timeout_ms"],
+            settings["max_pending"],
+            settings["max_concurrent_batches"],
+            settings["adaptive"],
+            float("inf") if heaviest is None else heaviest,
+        )
+        self._settings = settings
+
+    def submit_threadsafe(self, request_id: Any, payload: Any) -> concurrent.futures.Future[Any]:
+        """Hand an item over from another thread than its loop's.
+
+        It runs on the oldest live loop that the batcher is bound to. Cancelling the returned future takes the item
+        out of its batch.
+
+        Raises:
+            RuntimeError: when the batcher is bound to no live loop: none has added a request yet, or all are closed.
+        """
+        for inbox in self._inboxes:
+            if inbox.loop is not None:
+                return inbox.submit(request_id, payload)
+        raise RuntimeError(f"batcher {self.name!r} is bound to no live event loop")
+
+    async def flush(self) -> None:
+        """Send all that waits now, and return when what waited on this loop is done."""
+        waiting = self._waiting()
+        self._flush()
+        if waiting:
+            await asyncio.wait(waiting)
+
+    async def close(self, drain: bool = True, timeout: float | None = None) -> None:  # noqa: ASYNC109, FBT001, FBT002
+        """Refuse new items with `BatcherClosedError`, and end. Closing again waits likewise.
+
+        Args:
+            drain: finish what was accepted; otherwise it fails with `BatcherClosedError`, and functions that run are
+                cancelled.
+            timeout: seconds after which draining gives up, and does as if `drain` were false.
+        """
+        self._refuse()
+        self._flush()
+        here = asyncio.get_running_loop()
+        elsewhere = [
+            asyncio.wrap_future(asyncio.run_coroutine_threadsafe(self._end(timeout, drain=drain), loop))
+            for loop in (inbox.loop for inbox in self._inboxes)
+            if loop is not None and loop is not here and loop.is_running()
+        ]
+        await self._end(timeout, drain=drain)
+        if elsewhere:
+            await asyncio.wait(elsewhere)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, exc_type: type[BaseException] | None, *_: object) -> None:
+        await self.close(drain=exc_type is None)
+
+    def __repr__(self) -> str:
+        return f"<RequestBatcher {self.name!r}: {self.batch_size} items or {self.batch_timeout_ms:g} ms>"
+
+    # ---- called by the native half ------------------------------------------------------------------------------
+
+    def _bound(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Note a loop that the batcher is used on for the first time."""
+        self._unbound()
+        self._inboxes.append(BatchInbox(loop, self.add_request))
+
+    def _unbound(self) -> None:
+        """Let go of loops that were closed."""
+        gone = [inbox for inbox in self._inboxes if inbox.loop is None]
+        self._inboxes = [inbox for inbox in self._inboxes if inbox not in gone]
+        for inbox in gone:
+            inbox.abandon()
+        self._tasks = {task: batch for task, batch in self._tasks.items() if not task.get_loop().is_closed()}
+
+    def _launch(self, batch: _core.Batch) -> None:
+        """Run the function on a batch, in a task and a context that are no caller's."""
+        loop = asyncio.get_running_loop()
+        task = contextvars.Context().run(loop.create_task, self._run(batch))
+        self._tasks[task] = batch
+        task.add_done_callback(self._finished)
+
+    # ---- running the function -----------------------------------------------------------------------------------
+
+    def _finished(self, task: asyncio.Task[None]) -> None:
+        self._tasks.pop(task, None)
+        if not task.cancelled():
+            task.exception()  # KeyboardInterrupt or SystemExit, which have ended the loop's run already
+
+    async def _run(self, batch: _core.Batch) -> None:
+        """Settle every item of a batch, whatever the function does."""
+        payloads = batch.start()
+        succeeded = False
+        try:
+            if payloads:
+                answer = await self._call(payloads)
+                if type(answer) is not list and isinstance(answer, AsyncIterable):
+                    await _deliver_stream(batch, answer)
+                else:
+                    batch.resolve(_checked(answer, len(payloads)))
+                succeeded = True
+        except Exception as error:  # noqa: BLE001 - whatever it is, the callers get it
+            if self._on_poison == "bisect" and len(payloads) > 1 and not isinstance(error, _ContractError):
+                await self._bisect(batch, payloads, 0)
+            else:
+                batch.fail(error)
+        except BaseException as error:
+            _fail_by_ending(batch, error)
+            raise
+        finally:
+            batch.end(succeeded)
+
+    async def _call(self, payloads: list[Any]) -> Any:
+        function = self._process_func
+        if function is None:
+            return [{"batch_processed": True, "payload": payload} for payload in payloads]
+        answer = function(payloads)
+        if type(answer) is CoroutineType or inspect.isawaitable(answer):
+            return await answer
+        return answer
+
+    async def _bisect(self, batch: _core.Batch, payloads: list[Any], begin: int) -> None:
+        """Try the halves of a batch that failed, down to single items."""
+        middle = len(payloads) // 2
+        for part, at in ((payloads[:middle], begin), (payloads[middle:], begin + middle)):
+            try:
+                batch.resolve(_checked(await self._call(part), len(part)), at)
+            except Exception as error:  # noqa: BLE001 - as above
+                if len(part) > 1 and not isinstance(error, _ContractError):
+                    await self._bisect(batch, part, at)
+                else:
+                    batch.fail(error, at, at + len(part))
+            except BaseException as error:
+                _fail_by_ending(batch, error)
+                raise
+
+    def _tasks_here(self) -> list[asyncio.Task[None]]:
+        loop = asyncio.get_running_loop()
+        current = asyncio.current_task()
+        return [task for task in self._tasks if task.get_loop() is loop and task is not current]
+
+    async def _end(self, timeout: float | None, *, drain: bool) -> None:  # noqa: ASYNC109
+        if drain:
+            try:
+                async with asyncio.timeout(timeout):
+                    while work := _futures(self._waiting(), self._tasks_here()):
+                        await asyncio.wait(work)
+            except TimeoutError:
+                pass
+            else:
+                return
+        self._abort()
+        tasks = self._tasks_here()
+        for task in tasks:
+            self._tasks[task].fail(BatcherClosedError(self.name))
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks, timeout=None if timeout is None else _GRACE)
+
+
+_SETTINGS = frozenset(
+    {
+        "batch_size",
+        "batch_timeout_ms",
+        "max_pending",
+        "max_concurrent_batches",
+        "adaptive",
+        "max_batch_weight",
+    }
+)
+
+
+def _futures(*groups: Iterable[asyncio.Future[Any]]) -> list[asyncio.Future[Any]]:
+    return [future for group in groups for future in group]
+
+
+class _ContractError(BatchError):
+    """The function itself is wrong; trying it on fewer items can't help."""
+
+
+def _fail_by_ending(batch: _core.Batch, error: BaseException) -> None:
+    """The function was cancelled or ends the program: nobody is to wait for it, nor to take its end for his own."""
+    failure = BatchError(f"the batch function raised {type(error).__name__}")
+    failure.__cause__ = error
+    batch.fail(failure)
+
+
+def _broken(given: str, count: int) -> _ContractError:
+    return _ContractError(
+        f"the batch function returned {given} for {count} items; it must return a result for each"
+    )
+
+
+def _checked(answer: Any, count: int) -> list[Any]:
+    """Return the results as a list, or raise: one result too few could hand a caller another's answer."""
+    if type(answer) is list and len(answer) == count:
+        return answer
+    unordered = isinstance(answer, (str, bytes, bytearray, Mapping, AbstractSet))
+    if unordered or not (hasattr(answer, "__len__") and hasattr(answer, "__getitem__")):
+        raise _broken("None" if answer is None else f"a {type(answer).__name__}", count)
+    try:
+        results = list(answer)
+    except TypeError as error:  # an array without dimensions
+        raise _broken(f"a {type(answer).__name__} that can't be iterated", count) from error
+    if len(results) != count:
+        raise _broken(f"{len(results)} results", count)
+    return results
+
+
+async def _deliver_stream(batch: _core.Batch, answer: AsyncIterable[Any]) -> None:
+    """Settle items one by one with what the function yields."""
+    count = len(batch)
+    done = 0
+    async with AsyncExitStack() as stack:
+        if isinstance(answer, AsyncGenerator):
+            await stack.enter_async_context(aclosing(answer))
+        async for result in answer:
+            if done == count:
+                _log.error("a batch function yielded more than %d results for as many items", count)
+                raise _broken(f"more than {count} results", count)
+            batch.resolve([result], done)
+            done += 1
+    if done < count:
+        raise _broken(f"{done} results", count)
+
+
+def _require_count(name: str, value: Any) -> None:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{name} must be an integer in [1, {_MOST}], got {value!r}")
+    if not 1 <= value <= _MOST:
+        raise ValueError(f"{name} must be an integer in [1, {_MOST}], got {value!r}")
+
+
+def _require_number(name: str, value: Any) -> None:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(f"{name} must be a number, got {value!r}")

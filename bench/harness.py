@@ -89,12 +89,12 @@ def save(name: str, payload: dict[str, Any]) -> Path:
 def plot_bars(name: str, title: str, unit: str, values: dict[str, float], *, ours: str) -> None:
     """Draw a horizontal bar a row on a logarithmic scale; nothing where matplotlib is missing."""
     try:
-        import matplotlib as mpl  # noqa: PLC0415 - optional
+        import matplotlib as mpl
     except ImportError:
         print("install matplotlib for the plot")
         return
     mpl.use("Agg")
-    from matplotlib import pyplot as plt  # noqa: PLC0415
+    from matplotlib import pyplot as plt
 
     ordered = sorted(values.items(), key=lambda item: item[1], reverse=True)
     figure, axes = plt.subplots(figsize=(8, 0.42 * len(ordered) + 1.2))

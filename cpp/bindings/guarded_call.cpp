@@ -233,10 +233,9 @@ PyObject* method_throw(PyObject* object, PyObject* const* args, Py_ssize_t nargs
     PyErr_SetString(PyExc_RuntimeError, "cannot reuse already awaited coroutine");
     return nullptr;
   }
-  PyObject* inner = self->phase == Phase::suspended ? self->inner : nullptr;
   self->phase = Phase::running;
   PyObject* result = nullptr;
-  const PySendResult outcome = throw_into(inner, args, nargs, &result);
+  const PySendResult outcome = throw_into(self->inner, args, nargs, &result);
   return as_method_result(conclude(self, outcome, result), result);
 }
 

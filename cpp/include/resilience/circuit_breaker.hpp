@@ -161,7 +161,7 @@ class CircuitBreaker {
   }
   static std::uint32_t generation_of(std::uint32_t word) noexcept { return word >> kStateBits; }
 
-  Stripe& lock_stripe() noexcept;
+  Stripe& lock_stripe() noexcept RESILIENCE_UNCHECKED;  // which lock it holds depends on the thread
   template <typename Visit>
   void visit_stripes(Visit visit) const;
   void clear_windows();

@@ -4,11 +4,12 @@
 #pragma once
 
 #include <atomic>
+#include <mutex>
 #include <thread>
 
 namespace resilience {
 
-#if defined(__clang__)
+#ifdef __clang__
 #define RESILIENCE_CAPABILITY(x) __attribute__((capability(x)))
 #define RESILIENCE_GUARDED_BY(x) __attribute__((guarded_by(x)))
 #define RESILIENCE_REQUIRES(...) __attribute__((requires_capability(__VA_ARGS__)))
@@ -16,6 +17,7 @@ namespace resilience {
 #define RESILIENCE_TRY_ACQUIRE(...) __attribute__((try_acquire_capability(__VA_ARGS__)))
 #define RESILIENCE_RELEASE(...) __attribute__((release_capability(__VA_ARGS__)))
 #define RESILIENCE_SCOPED __attribute__((scoped_lockable))
+#define RESILIENCE_UNCHECKED __attribute__((no_thread_safety_analysis))
 #else
 #define RESILIENCE_CAPABILITY(x)
 #define RESILIENCE_GUARDED_BY(x)
@@ -24,6 +26,7 @@ namespace resilience {
 #define RESILIENCE_TRY_ACQUIRE(...)
 #define RESILIENCE_RELEASE(...)
 #define RESILIENCE_SCOPED
+#define RESILIENCE_UNCHECKED
 #endif
 
 class RESILIENCE_CAPABILITY("mutex") SpinLock {
@@ -47,8 +50,10 @@ class RESILIENCE_CAPABILITY("mutex") SpinLock {
 class RESILIENCE_SCOPED SpinGuard {
  public:
   explicit SpinGuard(SpinLock& lock) noexcept RESILIENCE_ACQUIRE(lock) : lock_(lock) { lock_.lock(); }
-  // Takes over a lock that try_lock() has taken.
-  SpinGuard(SpinLock& lock, std::adopt_lock_t) noexcept RESILIENCE_REQUIRES(lock) : lock_(lock) {}
+  // Takes over a lock that the caller holds. To the analysis it is taken here: it can't follow a lock that a
+  // function hands out.
+  SpinGuard(SpinLock& lock, std::adopt_lock_t) noexcept RESILIENCE_ACQUIRE(lock) RESILIENCE_UNCHECKED
+      : lock_(lock) {}
   ~SpinGuard() RESILIENCE_RELEASE() { lock_.unlock(); }
   SpinGuard(const SpinGuard&) = delete;
   SpinGuard& operator=(const SpinGuard&) = delete;

@@ -1,75 +1,78 @@
-"""Resilience for asyncio: circuit breakers, retries, limits, batching, caching, allocation."""
+"""Resilience for asyncio: circuit breakers, retries, limits, batching, caching, allocation.
 
-from resilience._batched import batch_requests, batched, embedding_batcher, llm_batcher
-from resilience._batcher import RequestBatcher
-from resilience._circuit_breaker import CircuitBreaker
-from resilience._circuit_breaker_config import CircuitBreakerConfig
-from resilience._core import Clock
-from resilience._guard import ProtectedFunction, protected_functions
-from resilience._registry import get_all_circuit_breakers, get_circuit_breaker, remove_circuit_breaker
-from resilience._types import State
-from resilience.config import configure, reload
-from resilience.errors import (
-    AllProvidersFailedError,
-    BatcherClosedError,
-    BatchError,
-    BatchQueueFullError,
-    BulkheadFullError,
-    CacheRecursionError,
-    CallTimeoutError,
-    CircuitOpenError,
-    ConfigError,
-    RateLimitedError,
-    RejectedError,
-    ResilienceError,
-    RetryBudgetExhaustedError,
-)
-from resilience.events import (
-    CallFailed,
-    CallIgnored,
-    CallRejected,
-    CallSucceeded,
-    Reset,
-    SlowCall,
-    StateChanged,
-)
+Names are loaded on first use, so that a program pays for what it uses: importing the package costs next to
+nothing. ``__init__.pyi`` says the same to type checkers.
+"""
+
+import importlib
+from typing import Any
 
 __version__ = "0.1.0"
-__all__ = [
-    "AllProvidersFailedError",
-    "BatchError",
-    "BatchQueueFullError",
-    "BatcherClosedError",
-    "BulkheadFullError",
-    "CacheRecursionError",
-    "CallFailed",
-    "CallIgnored",
-    "CallRejected",
-    "CallSucceeded",
-    "CallTimeoutError",
-    "CircuitBreaker",
-    "CircuitBreakerConfig",
-    "CircuitOpenError",
-    "Clock",
-    "ConfigError",
-    "ProtectedFunction",
-    "RateLimitedError",
-    "RejectedError",
-    "RequestBatcher",
-    "Reset",
-    "ResilienceError",
-    "RetryBudgetExhaustedError",
-    "SlowCall",
-    "State",
-    "StateChanged",
-    "batch_requests",
-    "batched",
-    "configure",
-    "embedding_batcher",
-    "get_all_circuit_breakers",
-    "get_circuit_breaker",
-    "llm_batcher",
-    "protected_functions",
-    "reload",
-    "remove_circuit_breaker",
-]
+
+_MODULES = {
+    "_batched": (
+        "batch_requests",
+        "batched",
+        "embedding_batcher",
+        "llm_batcher",
+    ),
+    "_batcher": ("RequestBatcher",),
+    "_circuit_breaker": ("CircuitBreaker",),
+    "_circuit_breaker_config": ("CircuitBreakerConfig",),
+    "_core": ("Clock",),
+    "_guard": (
+        "ProtectedFunction",
+        "protected_functions",
+    ),
+    "_registry": (
+        "get_all_circuit_breakers",
+        "get_circuit_breaker",
+        "remove_circuit_breaker",
+    ),
+    "_types": ("State",),
+    "config": (
+        "configure",
+        "reload",
+    ),
+    "errors": (
+        "AllProvidersFailedError",
+        "BatcherClosedError",
+        "BatchError",
+        "BatchQueueFullError",
+        "BulkheadFullError",
+        "CacheRecursionError",
+        "CallTimeoutError",
+        "CircuitOpenError",
+        "ConfigError",
+        "RateLimitedError",
+        "RejectedError",
+        "ResilienceError",
+        "RetryBudgetExhaustedError",
+    ),
+    "events": (
+        "CallFailed",
+        "CallIgnored",
+        "CallRejected",
+        "CallSucceeded",
+        "Reset",
+        "SlowCall",
+        "StateChanged",
+    ),
+}
+_PUBLIC_MODULES = ("config", "errors", "events", "testing")
+_HOMES = {name: module for module, names in _MODULES.items() for name in names}
+__all__ = sorted(_HOMES)  # noqa: PLE0605 - a list, only not a literal one
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+        globals()[name] = value
+        return value
+    if name in _PUBLIC_MODULES:
+        return importlib.import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__, *_PUBLIC_MODULES})

@@ -8,8 +8,7 @@ import concurrent.futures
 import contextvars
 import inspect
 import logging
-from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Mapping
-from collections.abc import Set as AbstractSet
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Mapping, Set as AbstractSet
 from contextlib import AsyncExitStack, aclosing
 from types import CoroutineType
 from typing import Any, Literal, Self

@@ -7,7 +7,6 @@ and when somebody asks.
 import itertools
 import logging
 import math
-from collections import deque
 from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -15,6 +14,7 @@ from typing import Any, Self, TypeVar
 from resilience import _core
 from resilience._circuit_breaker_config import CircuitBreakerConfig, ExceptionTypes
 from resilience._contexts import ContextStack, GuardContext
+from resilience._event_queue import EventQueue
 from resilience._guard import Kind, kind_of, protect
 from resilience._registry import configured, register
 from resilience._types import MISSING, STATES, State, type_name
@@ -153,7 +153,7 @@ class CircuitBreaker(_core.CircuitBreakerBase):
         self._coded = config
         self._config = config = configured(self._name, config)
         self._listeners: tuple[Listener, ...] = ()
-        self._events: deque[Event] | None = None
+        self._events: EventQueue | None = None  # from the first listener on
         self._blocks: ContextStack | None = None
         self._reason: str | None = None
         self._set_up(self._name, config._settings, clock)  # noqa: SLF001
@@ -363,6 +363,8 @@ class CircuitBreaker(_core.CircuitBreakerBase):
         """
         if not callable(listener):
             raise TypeError(f"listener must be callable, got {type_name(listener)}")
+        if self._events is None:
+            self._events = EventQueue()
         self._listeners = (*self._listeners, listener)
         self._listen(on=True)
 
@@ -415,20 +417,5 @@ class CircuitBreaker(_core.CircuitBreakerBase):
         self._emit(lambda: event)
 
     def _emit(self, make: Callable[[], Event]) -> None:
-        """Deliver an event to everybody; events that come meanwhile wait their turn."""
-        if not self._listeners:
-            return
         if self._events is not None:
-            self._events.append(make())
-            return
-        self._events = deque((make(),))
-        try:
-            while self._events:
-                event = self._events.popleft()
-                for listener in self._listeners:
-                    try:
-                        listener(event)
-                    except Exception:  # noqa: BLE001 - a listener is anybody's
-                        _log.exception("a listener of circuit breaker %r failed on %s", self._name, event)
-        finally:
-            self._events = None
+            self._events.deliver(make(), lambda: self._listeners)

@@ -327,7 +327,7 @@ async def test_a_failing_listener_is_logged_and_harms_nothing(breaker, caplog):
     with caplog.at_level(logging.ERROR, "resilience"):
         assert await breaker.call(succeed) == "answer"
     assert len(seen) == 1
-    assert "listener of circuit breaker 'upstream' failed" in caplog.text
+    assert "a listener of 'upstream' failed" in caplog.text
 
 
 async def test_a_listener_may_call_the_breaker_and_the_order_holds(breaker):
@@ -344,6 +344,23 @@ async def test_a_listener_may_call_the_breaker_and_the_order_holds(breaker):
             await breaker.call(fail)
     assert [event.new for event in seen] == [State.OPEN, State.CLOSED]
     assert breaker.state is State.CLOSED
+
+
+def test_events_of_many_threads_all_arrive_one_at_a_time(breaker):
+    inside, overlaps, seen = [], [], []
+
+    def listener(event):
+        if inside:
+            overlaps.append(event)
+        inside.append(1)
+        seen.append(event)
+        inside.pop()
+
+    breaker.add_listener(listener)
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda _: breaker.call_sync(lambda: None), range(4000)))
+    assert len(seen) == 4000
+    assert overlaps == []
 
 
 def test_a_removed_listener_hears_nothing_more(breaker):

@@ -1,0 +1,60 @@
+"""Delivering events to listeners: in order, once, and without ever waiting for another thread.
+
+Whoever adds an event delivers it, unless somebody is delivering already: that one goes on until the queue is empty.
+So a listener may cause events itself, and no lock is held that a listener, a finalizer or a fork could block on.
+"""
+
+import logging
+import os
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+
+from resilience.events import Event
+
+_log = logging.getLogger("resilience")
+_forks = 0
+
+
+def _count_fork() -> None:
+    global _forks  # noqa: PLW0603 - one number a process
+    _forks += 1
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_count_fork)
+
+
+class EventQueue:
+    """Events on their way to the listeners of one policy."""
+
+    __slots__ = ("_delivering", "_events", "_forks")
+
+    def __init__(self) -> None:
+        self._events: deque[Event] = deque()
+        self._delivering = threading.Lock()
+        self._forks = _forks
+
+    def _begin(self) -> bool:
+        if self._forks != _forks:  # whoever was delivering stayed behind in the parent
+            self._forks = _forks
+            self._delivering = threading.Lock()
+        return self._delivering.acquire(blocking=False)
+
+    def deliver(self, event: Event, listeners: Callable[[], Sequence[Callable[[Event], object]]]) -> None:
+        """Add an event and see to it that the queue gets empty."""
+        self._events.append(event)
+        while self._events and self._begin():
+            try:
+                while self._events:
+                    self._tell(self._events.popleft(), listeners())
+            finally:
+                self._delivering.release()
+
+    @staticmethod
+    def _tell(event: Event, listeners: Sequence[Callable[[Event], object]]) -> None:
+        for listener in listeners:
+            try:
+                listener(event)
+            except Exception:  # noqa: BLE001 - whatever it is, it is logged and the others are told
+                _log.exception("a listener of %r failed on %s", event.name, event)

@@ -5,37 +5,24 @@ and when somebody asks.
 """
 
 import itertools
-import logging
 import math
 from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from resilience import _core
+from resilience._breaker_events import TellingBreaker
 from resilience._circuit_breaker_config import CircuitBreakerConfig, ExceptionTypes
 from resilience._contexts import ContextStack, GuardContext
-from resilience._event_queue import EventQueue
 from resilience._guard import Kind, kind_of, protect
 from resilience._registry import configured, register
 from resilience._types import MISSING, STATES, State, type_name
-from resilience.events import (
-    CallFailed,
-    CallIgnored,
-    CallRejected,
-    CallSucceeded,
-    Event,
-    Reset,
-    SlowCall,
-    StateChanged,
-)
 
-_log = logging.getLogger("resilience.circuit_breaker")
 _numbers = itertools.count(1)
 F = TypeVar("F", bound=Callable[..., Any])
-Listener = Callable[[Event], object]
 
 
-class CircuitBreaker(_core.CircuitBreakerBase):
+class CircuitBreaker(TellingBreaker):
     """Stops calling what keeps failing, and tries again after a while.
 
     It wraps coroutine functions, plain functions and generators of both kinds, as a decorator, through
@@ -70,7 +57,7 @@ class CircuitBreaker(_core.CircuitBreakerBase):
         TypeError: for a setting of the wrong type.
     """
 
-    __slots__ = ("__weakref__", "_blocks", "_coded", "_config", "_events", "_listeners", "_name", "_reason")
+    __slots__ = ("__weakref__", "_blocks", "_coded", "_config")
 
     def __init__(  # noqa: PLR0913 - its parameters are its documentation
         self,
@@ -152,10 +139,10 @@ class CircuitBreaker(_core.CircuitBreakerBase):
         self._name = f"circuit-breaker-{next(_numbers)}" if name is None else name
         self._coded = config
         self._config = config = configured(self._name, config)
-        self._listeners: tuple[Listener, ...] = ()
-        self._events: EventQueue | None = None  # from the first listener on
+        self._listeners = ()
+        self._events = None
+        self._reason = None
         self._blocks: ContextStack | None = None
-        self._reason: str | None = None
         self._set_up(self._name, config._settings, clock)  # noqa: SLF001
         self._apply_rules(config)
 
@@ -249,9 +236,6 @@ class CircuitBreaker(_core.CircuitBreakerBase):
     @property
     def success_count(self) -> int:
         """Calls in the window that didn't fail."""
-        return self._snapshot_successes()
-
-    def _snapshot_successes(self) -> int:
         calls, failures, _slow = self._window()
         return int(calls) - int(failures)
 
@@ -300,7 +284,7 @@ class CircuitBreaker(_core.CircuitBreakerBase):
         self._reason = None
         self._reset_state()
         self._clear_last_failure()
-        self._emit(lambda: Reset(name=self._name, timestamp=self._time()))
+        self._tell_reset()
 
     _reset = reset
 
@@ -349,73 +333,3 @@ class CircuitBreaker(_core.CircuitBreakerBase):
     def record_failure(self, exc: BaseException, duration: float) -> None:
         """Count an error that was observed elsewhere after ``duration`` seconds, as a call's would be."""
         self._record(float(duration), exc)
-
-    # ------------------------------------------------------------------------------------- telling
-
-    def add_listener(self, listener: Listener) -> Callable[[], None]:
-        """Call `listener` with every event, before the call that caused it returns.
-
-        An exception of a listener is logged and harms nothing. Listeners may call the breaker: what follows
-        from that is told after the present event has reached everybody.
-
-        Returns:
-            a function that removes the listener.
-        """
-        if not callable(listener):
-            raise TypeError(f"listener must be callable, got {type_name(listener)}")
-        if self._events is None:
-            self._events = EventQueue()
-        self._listeners = (*self._listeners, listener)
-        self._listen(on=True)
-
-        def remove() -> None:
-            left = list(self._listeners)
-            if listener in left:
-                left.remove(listener)
-            self._listeners = tuple(left)
-            self._listen(on=bool(left))
-
-        return remove
-
-    def _time(self) -> float:
-        return self._unix_time()
-
-    def _tell_change(self, old: int, new: int) -> None:
-        """Log and announce a transition; called by the core."""
-        if STATES[new] not in {State.FORCED_OPEN, State.DISABLED, State.METRICS_ONLY} and self._reason:
-            self._reason = None
-        reason = self._reason
-        level = logging.WARNING if STATES[new] in {State.OPEN, State.FORCED_OPEN} else logging.INFO
-        _log.log(
-            level,
-            "circuit breaker %r: %s -> %s%s",
-            self._name,
-            STATES[old].value,
-            STATES[new].value,
-            f" ({reason})" if reason else "",
-        )
-        self._emit(
-            lambda: StateChanged(
-                name=self._name, timestamp=self._time(), old=STATES[old], new=STATES[new], reason=reason
-            )
-        )
-
-    def _tell(self, kind: str, duration: float, error: Any) -> None:
-        """Announce an outcome; called by the core while somebody listens."""
-        name, now = self._name, self._time()
-        event: Event
-        if kind == "succeeded":
-            event = CallSucceeded(name=name, timestamp=now, duration=duration)
-        elif kind == "failed":
-            event = CallFailed(name=name, timestamp=now, duration=duration, error=error)
-        elif kind == "rejected":
-            event = CallRejected(name=name, timestamp=now, retry_after=error.retry_after)
-        elif kind == "slow":
-            event = SlowCall(name=name, timestamp=now, duration=duration)
-        else:
-            event = CallIgnored(name=name, timestamp=now, duration=duration, error=error)
-        self._emit(lambda: event)
-
-    def _emit(self, make: Callable[[], Event]) -> None:
-        if self._events is not None:
-            self._events.deliver(make(), lambda: self._listeners)

@@ -1,0 +1,102 @@
+"""How a circuit breaker tells of itself: the log, its listeners and the events they get."""
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from resilience import _core
+from resilience._event_queue import EventQueue
+from resilience._types import STATES, State, type_name
+from resilience.events import (
+    CallFailed,
+    CallIgnored,
+    CallRejected,
+    CallSucceeded,
+    Event,
+    Reset,
+    SlowCall,
+    StateChanged,
+)
+
+_log = logging.getLogger("resilience.circuit_breaker")
+Listener = Callable[[Event], object]
+_BY_HAND = frozenset({State.FORCED_OPEN, State.DISABLED, State.METRICS_ONLY})
+
+
+class TellingBreaker(_core.CircuitBreakerBase):
+    """The native breaker with listeners; the core calls ``_tell`` and ``_tell_change``."""
+
+    __slots__ = ("_events", "_listeners", "_name", "_reason")
+
+    _events: EventQueue | None  # from the first listener on
+    _listeners: tuple[Listener, ...]
+    _name: str
+    _reason: str | None  # what an operator gave
+
+    def add_listener(self, listener: Listener) -> Callable[[], None]:
+        """Call `listener` with every event, before the call that caused it returns.
+
+        An exception of a listener is logged and harms nothing. Listeners may call the breaker: what follows
+        from that is told after the present event has reached everybody.
+
+        Returns:
+            a function that removes the listener.
+        """
+        if not callable(listener):
+            raise TypeError(f"listener must be callable, got {type_name(listener)}")
+        if self._events is None:
+            self._events = EventQueue()
+        self._listeners = (*self._listeners, listener)
+        self._listen(on=True)
+
+        def remove() -> None:
+            left = list(self._listeners)
+            if listener in left:
+                left.remove(listener)
+            self._listeners = tuple(left)
+            self._listen(on=bool(left))
+
+        return remove
+
+    def _tell_change(self, old: int, new: int) -> None:
+        """Log and announce a transition; called by the core."""
+        if STATES[new] not in _BY_HAND:
+            self._reason = None
+        reason = self._reason
+        level = logging.WARNING if STATES[new] in {State.OPEN, State.FORCED_OPEN} else logging.INFO
+        _log.log(
+            level,
+            "circuit breaker %r: %s -> %s%s",
+            self._name,
+            STATES[old].value,
+            STATES[new].value,
+            f" ({reason})" if reason else "",
+        )
+        self._emit(
+            lambda: StateChanged(
+                name=self._name, timestamp=self._unix_time(), old=STATES[old], new=STATES[new], reason=reason
+            )
+        )
+
+    def _tell(self, kind: str, duration: float, error: Any) -> None:
+        """Announce an outcome; called by the core while somebody listens."""
+        name, now = self._name, self._unix_time()
+        event: Event
+        if kind == "succeeded":
+            event = CallSucceeded(name=name, timestamp=now, duration=duration)
+        elif kind == "failed":
+            event = CallFailed(name=name, timestamp=now, duration=duration, error=error)
+        elif kind == "rejected":
+            event = CallRejected(name=name, timestamp=now, retry_after=error.retry_after)
+        elif kind == "slow":
+            event = SlowCall(name=name, timestamp=now, duration=duration)
+        else:
+            event = CallIgnored(name=name, timestamp=now, duration=duration, error=error)
+        self._emit(lambda: event)
+
+    def _emit(self, make: Callable[[], Event]) -> None:
+        if self._events is not None:
+            self._events.deliver(make(), lambda: self._listeners)
+
+    def _tell_reset(self) -> None:
+        self._emit(lambda: Reset(name=self._name, timestamp=self._unix_time()))

@@ -10,5 +10,6 @@ void register_engine(pybind11::module_& module);
 void register_batcher(pybind11::module_& module);
 void register_guards(pybind11::module_& module);
 void register_circuit_breaker(pybind11::module_& module);
+void register_cache(pybind11::module_& module);
 
 }  // namespace resilience::bindings

@@ -8,4 +8,5 @@ PYBIND11_MODULE(_core, module) {
   register_batcher(module);
   register_guards(module);
   register_circuit_breaker(module);
+  register_cache(module);
 }

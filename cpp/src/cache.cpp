@@ -137,6 +137,23 @@ void Cache::resize(std::size_t max_entries, std::uint64_t max_weight, Evictions&
   make_room(out);
   policy_->settle();
   index_.shrink();
+  ++version_;
+}
+
+void Cache::extend_grace(Nanos grace) {
+  const Nanos more = grace - config_.grace;
+  if (more <= 0) {
+    return;
+  }
+  config_.grace = grace;
+  for (Slot slot = 0; slot < entries_.size(); ++slot) {
+    if (held(slot) && entries_[slot].deadline != kForever) {
+      set_deadline(slot, saturating_add(entries_[slot].deadline, more));
+    }
+  }
+  for (Nanos& latest : latest_) {
+    latest = saturating_add(latest, more);
+  }
 }
 
 bool Cache::expire(Nanos now, std::size_t budget, bool exact, Evictions& out) {

@@ -18,6 +18,7 @@ TinyLfuPolicy::TinyLfuPolicy(std::size_t capacity, WindowMode mode)
 
 void TinyLfuPolicy::hit(Slot slot) {
   if (recording_) {
+    ++hits_in_a_row_;
     record(body_.hash_of(slot), true);
   }
   body_.hit(slot);
@@ -27,6 +28,7 @@ void TinyLfuPolicy::insert(Slot slot, std::uint32_t hash) {
   recording_ = recording_ || body_.size() >= capacity_ / 2;
   if (recording_) {
     grow_sketch();
+    hits_in_a_row_ = 0;
     record(hash, false);
   }
   body_.insert(slot, hash);
@@ -34,7 +36,8 @@ void TinyLfuPolicy::insert(Slot slot, std::uint32_t hash) {
 
 void TinyLfuPolicy::record(std::uint32_t hash, bool hit) {
   sketch_.increment(hash);
-  if (!guard_ || !guard_->samples(hash)) {
+  // Nothing has missed for long: no loop can be running over the cache's end.
+  if (hits_in_a_row_ > capacity_ || !guard_ || !guard_->samples(hash)) {
     return;
   }
   switch (guard_->observe(hash, hit)) {

@@ -8,26 +8,21 @@ namespace resilience {
 namespace {
 
 constexpr std::uint64_t kHalves = 0x7777777777777777ULL;
-constexpr int kRows = 4;
+constexpr unsigned kRows = 4;
 constexpr std::uint64_t kIncrementsPerEntry = 10;
 
-struct Place {
-  std::size_t word;
-  unsigned shift;
-};
-
-// Row `row` of a block owns two words, 32 counters; five bits of the remixed hash choose one.
-Place place_of(std::size_t block, std::uint32_t bits, int row) noexcept {
-  const std::uint32_t counter = (bits >> (8 * row)) & 31U;
-  return {block * 8 + static_cast<std::size_t>(2 * row) + (counter >> 4U), (counter & 15U) * 4U};
+// One word of row `row` and a counter in it: each row owns two words of its block, 32 counters, so five bits
+// of the remixed hash choose one.
+constexpr std::size_t word_in_block(std::uint32_t bits, unsigned row) noexcept {
+  return 2 * row + ((bits >> (5 * row + 4)) & 1U);
+}
+constexpr unsigned shift_in_word(std::uint32_t bits, unsigned row) noexcept {
+  return ((bits >> (5 * row)) & 15U) * 4U;
 }
 
-std::uint32_t remix(std::uint32_t hash) noexcept {
-  hash ^= hash >> 15U;
-  hash *= 0x2C1B3C6DU;
-  hash ^= hash >> 13U;
-  hash *= 0x297A2D39U;
-  return hash ^ (hash >> 16U);
+// Independent of the low bits, which choose the block.
+constexpr std::uint32_t remix(std::uint32_t hash) noexcept {
+  return static_cast<std::uint32_t>((hash * 0x9E3779B97F4A7C15ULL) >> 40U);
 }
 
 }  // namespace
@@ -36,36 +31,37 @@ void FrequencySketch::increment(std::uint32_t hash) noexcept {
   if (halving()) {
     step_halving();
   }
-  const std::size_t block = hash & block_mask_;
+  std::uint64_t* const block = &words_[(hash & block_mask_) * kWordsPerBlock];
   const std::uint32_t bits = remix(hash);
   bool counted = false;
-  for (int row = 0; row < kRows; ++row) {
-    const Place place = place_of(block, bits, row);
-    std::uint64_t& word = words_[place.word];
-    if (((word >> place.shift) & kMaxCount) != kMaxCount) {
-      word += std::uint64_t{1} << place.shift;
-      counted = true;
-    }
+  for (unsigned row = 0; row < kRows; ++row) {
+    std::uint64_t& word = block[word_in_block(bits, row)];
+    const unsigned shift = shift_in_word(bits, row);
+    const bool below = ((word >> shift) & kMaxCount) != kMaxCount;
+    word += std::uint64_t{below} << shift;
+    counted = counted || below;
   }
-  if (counted && ++increments_ >= kIncrementsPerEntry * capacity_) {
+  increments_ += counted ? 1U : 0U;
+  if (increments_ >= limit_) [[unlikely]] {
     increments_ /= 2;
     cursor_ = 0;
   }
 }
 
 std::uint32_t FrequencySketch::estimate(std::uint32_t hash) const noexcept {
-  const std::size_t block = hash & block_mask_;
+  const std::size_t first = (hash & block_mask_) * kWordsPerBlock;
   const std::uint32_t bits = remix(hash);
   std::uint32_t least = kMaxCount;
-  for (int row = 0; row < kRows; ++row) {
-    const Place place = place_of(block, bits, row);
-    least = std::min(least, static_cast<std::uint32_t>((words_[place.word] >> place.shift) & kMaxCount));
+  for (unsigned row = 0; row < kRows; ++row) {
+    const std::uint64_t word = words_[first + word_in_block(bits, row)];
+    least = std::min(least, static_cast<std::uint32_t>((word >> shift_in_word(bits, row)) & kMaxCount));
   }
-  return block * kWordsPerBlock >= cursor_ && halving() ? least / 2 : least;
+  return halving() && first >= cursor_ ? least / 2 : least;
 }
 
 void FrequencySketch::resize(std::size_t capacity) {
   capacity_ = std::max<std::size_t>(capacity, kWordsPerBlock);
+  limit_ = kIncrementsPerEntry * capacity_;
   const std::size_t wanted = std::bit_ceil(capacity_);
   while (halving()) {
     step_halving();

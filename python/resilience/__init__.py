@@ -17,6 +17,10 @@ _MODULES = {
         "llm_batcher",
     ),
     "_batcher": ("RequestBatcher",),
+    "_cache": (
+        "Cache",
+        "cache",
+    ),
     "_circuit_breaker": ("CircuitBreaker",),
     "_circuit_breaker_config": ("CircuitBreakerConfig",),
     "_core": ("Clock",),

@@ -7,6 +7,10 @@ from resilience._batched import (
     llm_batcher as llm_batcher,
 )
 from resilience._batcher import RequestBatcher as RequestBatcher
+from resilience._cache import (
+    Cache as Cache,
+    cache as cache,
+)
 from resilience._circuit_breaker import CircuitBreaker as CircuitBreaker
 from resilience._circuit_breaker_config import CircuitBreakerConfig as CircuitBreakerConfig
 from resilience._core import Clock as Clock

@@ -88,6 +88,7 @@ class Cache {
     used(slot, now);
   }
   void miss() noexcept { ++stats_.misses; }
+  void count_hit() noexcept { ++stats_.hits; }  // of something served without its slot
   // A use that is no read: touch, or a write over it.
   void used(Slot slot, Nanos now);
 
@@ -105,12 +106,19 @@ class Cache {
   void clear(Evictions& out);
   void resize(std::size_t max_entries, std::uint64_t max_weight, Evictions& out);
 
+  // Keeps expired entries longer from now on, those present included. O(n); shorter changes nothing.
+  void extend_grace(Nanos grace);
+  // Another weight for an entry, as when weights begin to count. The next change restores the bound.
+  void weigh(Slot slot, std::uint64_t weight) { set_weight(slot, weight); }
+
   // --- Expiry ------------------------------------------------------------------------------------
   [[nodiscard]] bool expiry_due(Nanos now) const noexcept { return now >= wheel_.earliest(); }
   // Removes expired entries, touching at most `budget`; false when there is more to do at this `now`.
   // `exact` leaves none behind; without it the last few milliseconds' may stay for the next time.
   bool expire(Nanos now, std::size_t budget, bool exact, Evictions& out);
   [[nodiscard]] bool timed() const noexcept { return wheel_.size() != 0; }
+  // expire() has nothing to do before this.
+  [[nodiscard]] Nanos wheel_due() const noexcept { return wheel_.earliest(); }
   // When the first entry is to be removed, to the nanosecond; see TimerWheel::first_deadline.
   [[nodiscard]] Nanos first_deadline() noexcept { return wheel_.first_deadline(entries_); }
 
@@ -121,7 +129,7 @@ class Cache {
   [[nodiscard]] std::uint64_t weight() const noexcept { return weight_; }
   [[nodiscard]] const CacheConfig& config() const noexcept { return config_; }
   [[nodiscard]] const CacheStats& stats() const noexcept { return stats_; }
-  // Changes whenever an entry comes or goes.
+  // Changes whenever an entry comes or goes, or the index is rebuilt.
   [[nodiscard]] std::uint64_t version() const noexcept { return version_; }
   [[nodiscard]] bool weighted() const noexcept { return config_.max_weight != UINT64_MAX; }
   // Slots run from 0 to here; held() tells which hold an entry. For walks.

@@ -41,6 +41,7 @@ class TinyLfuPolicy final : public CachePolicy {
   SegmentedWindow body_;
   std::optional<LoopGuard> guard_;
   bool recording_ = false;
+  std::size_t hits_in_a_row_ = 0;
 };
 
 }  // namespace resilience

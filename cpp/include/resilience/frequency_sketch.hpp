@@ -46,6 +46,7 @@ class FrequencySketch {
   std::size_t block_mask_ = 0;
   std::size_t cursor_ = 0;  // words below it are halved; at the end when no halving runs
   std::uint64_t increments_ = 0;
+  std::uint64_t limit_ = 0;  // increments after which counters are halved
 };
 
 }  // namespace resilience

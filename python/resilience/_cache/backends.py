@@ -1,0 +1,34 @@
+"""Which machinery a cached function gets, by its kind and by where its results are kept."""
+
+from collections.abc import Callable
+from typing import Any
+
+from resilience._cache.caching import AsyncCaching, SyncCaching
+from resilience._cache.local import Cache
+from resilience._cache.options import Options
+from resilience._cache.signature import KeyPlan
+from resilience._guard import Kind
+from resilience._types import type_name
+
+
+def check_backend(backend: Any) -> None:
+    """Refuse what can't keep results.
+
+    Raises:
+        TypeError: for anything but a cache.
+    """
+    if not isinstance(backend, Cache):
+        raise TypeError(f"backend must be a Cache or None, got {type_name(backend)}")
+
+
+def make_caching(
+    kind: Kind,
+    function: Callable[..., Any],
+    options: Options,
+    plan: KeyPlan,
+    own_cache: Callable[[Any], Cache[Any, Any]],
+    backend: Any,
+) -> AsyncCaching | SyncCaching:
+    """Return what stands behind one cached function."""
+    local = own_cache(function) if backend is None else backend
+    return (AsyncCaching if kind is Kind.COROUTINE else SyncCaching)(function, local, options, plan)

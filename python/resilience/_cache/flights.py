@@ -1,0 +1,208 @@
+"""One load for all who ask: single flight on an event loop.
+
+A load runs in a task of its own and its callers wait beside it, so a cancelled caller cancels nobody else; when
+the last one leaves, the load is cancelled. A flight belongs to one event loop. A load that would wait for itself,
+straight or through other loads, is refused. After an invalidation nobody joins a load that began before it.
+"""
+
+import asyncio
+import logging
+import weakref
+from collections.abc import Awaitable, Callable, Hashable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, Protocol
+
+from resilience._cache.failures import own_error
+from resilience.errors import CacheRecursionError
+
+_log = logging.getLogger("resilience.cache")
+
+Load = Callable[["Waiting"], Awaitable[Any]]
+
+
+class Waiting:
+    """A load that is running, in any loop or thread, and the loads that it waits for."""
+
+    __slots__ = ("__weakref__", "key", "token", "waits_for")
+
+    def __init__(self, key: Hashable, token: int) -> None:
+        self.key = key
+        self.token = token
+        self.waits_for: list[Waiting] = []
+
+    def leads_to(self, other: "Waiting") -> bool:
+        """Tell whether this load is `other`, or waits for it through others."""
+        seen: set[int] = set()
+        ahead = [self]
+        while ahead:
+            load = ahead.pop()
+            if load is other:
+                return True
+            if id(load) not in seen:
+                seen.add(id(load))
+                ahead.extend(load.waits_for)
+        return False
+
+
+running_load: ContextVar[Waiting | None] = ContextVar("resilience_running_load", default=None)
+
+
+@contextmanager
+def waiting_for(load: Waiting) -> Iterator[None]:
+    """Wait for `load`, as the load that this code runs in, if any.
+
+    Raises:
+        CacheRecursionError: when `load` waits for this code to end.
+    """
+    outer = running_load.get()
+    if outer is None:
+        yield
+        return
+    if load.leads_to(outer):
+        raise CacheRecursionError(f"loading {outer.key!r} asks for {load.key!r}, which waits for it")
+    outer.waits_for.append(load)
+    try:
+        yield
+    finally:
+        outer.waits_for.remove(load)
+
+
+class Tokens(Protocol):
+    """Where generations come from: a cache."""
+
+    def _begin_load(self) -> int: ...
+    def _end_load(self, token: int, /) -> None: ...
+    def _token_valid(self, token: int, key: Hashable, tags: Any, /) -> bool: ...
+
+
+class _Flight(Waiting):
+    """One load on one event loop."""
+
+    __slots__ = ("callers", "joined", "tags", "task", "wakers")
+
+    def __init__(self, key: Hashable, token: int, tags: tuple[Hashable, ...]) -> None:
+        super().__init__(key, token)
+        self.tags = tags
+        self.task: asyncio.Task[Any] | None = None
+        self.joined = 0  # callers that there ever were
+        self.callers = 0  # that are waiting now
+        self.wakers: list[asyncio.Future[None]] = []
+
+
+class Flights:
+    """The loads of one cache, by event loop and key.
+
+    Args:
+        tokens: the cache, whose generations tell which loads are still good.
+        keep_running: go on with a load that nobody waits for any more.
+    """
+
+    __slots__ = ("_keep_running", "_loops", "_tokens", "coalesced")
+
+    def __init__(self, tokens: Tokens, *, keep_running: bool = False) -> None:
+        self._tokens = tokens
+        self._keep_running = keep_running
+        self._loops: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Hashable, _Flight]] = (
+            weakref.WeakKeyDictionary()
+        )
+        self.coalesced = 0
+
+    async def join(self, key: Hashable, load: Load, tags: tuple[Hashable, ...] = ()) -> Any:
+        """Return what `load` gives, from one already running where there is one."""
+        flight = self._current(key)
+        if flight is None:
+            flight = self._start(key, load, tags)
+        else:
+            self.coalesced += 1
+        return await self._wait(flight)
+
+    async def anew(self, key: Hashable, load: Load, tags: tuple[Hashable, ...] = ()) -> Any:
+        """Return what a new load gives; those who come later join this one."""
+        return await self._wait(self._start(key, load, tags))
+
+    def in_background(self, key: Hashable, load: Load, tags: tuple[Hashable, ...] = ()) -> None:
+        """Load without waiting, unless a load is running."""
+        if self._current(key) is None:
+            self._start(key, load, tags).callers = 1  # nobody will leave it, so it runs to its end
+
+    def _here(self) -> dict[Hashable, _Flight]:
+        loop = asyncio.get_running_loop()
+        flights = self._loops.get(loop)
+        if flights is None:
+            flights = self._loops[loop] = {}
+        return flights
+
+    def _current(self, key: Hashable) -> _Flight | None:
+        flight = self._here().get(key)
+        if flight is None or flight.task is None or flight.task.done():
+            return None
+        return flight if self._tokens._token_valid(flight.token, key, flight.tags) else None  # noqa: SLF001
+
+    def _start(self, key: Hashable, load: Load, tags: tuple[Hashable, ...]) -> _Flight:
+        flight = _Flight(key, self._tokens._begin_load(), tags)  # noqa: SLF001
+        flights = self._here()
+        flights[key] = flight
+        try:
+            flight.task = asyncio.get_running_loop().create_task(self._run(flight, load))
+        except BaseException:
+            self._tokens._end_load(flight.token)  # noqa: SLF001
+            del flights[key]
+            raise
+        flight.task.add_done_callback(lambda task: self._landed(flights, flight, task))
+        return flight
+
+    async def _run(self, flight: _Flight, load: Load) -> Any:
+        running_load.set(flight)  # in this task's own context
+        return await load(flight)
+
+    def _landed(self, flights: dict[Hashable, _Flight], flight: _Flight, task: asyncio.Task[Any]) -> None:
+        self._tokens._end_load(flight.token)  # noqa: SLF001
+        self._forget(flights, flight)
+        error = None if task.cancelled() else task.exception()
+        if error is not None and flight.joined == 0:
+            _log.warning("loading %r in the background failed: %r", flight.key, error)
+        for waker in flight.wakers:
+            if not waker.done():
+                waker.set_result(None)
+
+    @staticmethod
+    def _forget(flights: dict[Hashable, _Flight], flight: _Flight) -> None:
+        if flights.get(flight.key) is flight:
+            del flights[flight.key]
+
+    async def _wait(self, flight: _Flight) -> Any:
+        task = flight.task
+        assert task is not None  # noqa: S101 - set before anybody can see the flight
+        with waiting_for(flight):
+            flight.joined += 1
+            flight.callers += 1
+            waker = task.get_loop().create_future()
+            flight.wakers.append(waker)
+            try:
+                await waker
+            finally:
+                flight.callers -= 1
+                if not task.done():
+                    flight.wakers.remove(waker)
+                    self._left(flight, task)
+        return self._outcome(flight, task)
+
+    def _left(self, flight: _Flight, task: asyncio.Task[Any]) -> None:
+        if flight.callers == 0 and not self._keep_running:
+            self._forget(self._here(), flight)
+            task.cancel()
+
+    @staticmethod
+    def _outcome(flight: _Flight, task: asyncio.Task[Any]) -> Any:
+        if task.cancelled():
+            raise asyncio.CancelledError
+        error = task.exception()
+        if error is None:
+            return task.result()
+        if flight.joined > 1:
+            raise own_error(error)
+        try:
+            raise error
+        finally:
+            del error  # it holds this frame through its traceback

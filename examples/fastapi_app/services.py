@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from agents import Agents
     from nlp_processor import NlpProcessor
     from orchestrator import Orchestrator
+    from pooling_probe import PoolingProbe
     from resilience.fastapi import Resilience
     from settings import Settings
     from smart_dispatcher import SmartDispatcher
@@ -38,8 +39,19 @@ class Services:
     agents: Agents = field(init=False)
     workflows: Workflows = field(init=False)
     orchestrator: Orchestrator = field(init=False)
+    pooling: PoolingProbe = field(init=False)
     dispatcher: SmartDispatcher | None = None
     local_upstream: LocalUpstream | None = None
+    caches: dict[str, Figures] = field(default_factory=dict)
+    """`stats()` of each cache in the process, for `GET /api/metrics/cache`."""
+    redis: Figures | None = None
+    """Figures of the Redis level; raises ConnectionError while it is away."""
+    batchers: dict[str, Figures] = field(default_factory=dict)
+    """`get_metrics()` of each batcher."""
+    allocator: Figures | None = None
+    """`get_predictions()` of the allocator."""
+    pools: dict[str, int] = field(default_factory=dict)
+    """Size of each connection pool."""
     figures: dict[str, Figures] = field(default_factory=dict)
     """What each part adds to `GET /api/metrics`."""
     _runners: list[Runner] = field(default_factory=list)

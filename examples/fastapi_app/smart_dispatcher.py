@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import httpx
 from fastapi import FastAPI
 
-from resilience import CircuitBreaker, StateChanged, get_all_circuit_breakers, get_circuit_breaker
+from resilience import CircuitBreaker, State, StateChanged, get_all_circuit_breakers, get_circuit_breaker
 from resilience.errors import CircuitOpenError, ResilienceError
 from services import Services
 from settings import get_settings
@@ -82,6 +82,10 @@ class SmartDispatcher:
     def __init__(self, services: Services) -> None:
         self._services = services
         self.transitions: deque[dict[str, Any]] = deque(maxlen=_KEPT_TRANSITIONS)
+        self.openings = 0
+        self.recoveries = 0
+        self.most_failures_to_open = 0
+        self.triggered_openings = 0
         for name in _BREAKERS:
             circuit_breaker(name).add_listener(self._note)
 
@@ -112,9 +116,19 @@ class SmartDispatcher:
 
     def _note(self, event: object) -> None:
         if isinstance(event, StateChanged):
+            self._gather_evidence(event)
             self.transitions.append(
                 {"at": event.timestamp, "name": event.name, "from": event.old.value, "to": event.new.value}
             )
+
+    def _gather_evidence(self, event: StateChanged) -> None:
+        """Count what the score looks at: how many failures it took to open, and whether it came back."""
+        if event.new is State.OPEN and event.old is State.CLOSED:
+            failures = circuit_breaker(event.name).get_stats()["consecutive_failures"]
+            self.openings += 1
+            self.most_failures_to_open = max(self.most_failures_to_open, failures)
+        elif event.new is State.CLOSED and event.old is State.HALF_OPEN:
+            self.recoveries += 1
 
 
 async def fail_on_purpose(breaker: CircuitBreaker, attempt: int) -> dict[str, Any]:

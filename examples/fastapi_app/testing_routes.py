@@ -12,7 +12,7 @@ from fastapi import APIRouter, Depends, FastAPI, Path, Query, Request
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
-from resilience import CircuitBreaker
+from resilience import CircuitBreaker, State
 from resilience.fastapi import require_admin
 from services import Services
 from smart_dispatcher import SmartDispatcher, fail_on_purpose
@@ -61,6 +61,7 @@ async def trigger_failure(
     if breaker is None:
         breaker = CircuitBreaker(component, failure_threshold=failure_count)
     results = [await fail_on_purpose(breaker, attempt) for attempt in range(1, failure_count + 2)]
+    dispatcher.triggered_openings += breaker.state is State.OPEN
     return TriggerResult(
         component=component,
         final_state=breaker.state.value,

@@ -12,8 +12,11 @@ import uvicorn
 from fastapi import FastAPI
 
 import agents
+import cache_metrics
+import comprehensive_metrics
 import nlp_processor
 import orchestrator
+import pooling_probe
 import process_metrics
 import smart_dispatcher
 import testing_routes
@@ -32,7 +35,10 @@ PARTS = (
     orchestrator,
     agents,
     workflows,
+    pooling_probe,
     process_metrics,
+    cache_metrics,
+    comprehensive_metrics,
     testing_routes,
 )
 

@@ -134,6 +134,7 @@ def attach(_app: FastAPI, services: Services) -> None:
             base_url = services.local_upstream.url
         services.upstream = UpstreamClient(settings, base_url)
         services.resilience.dependencies.add("language_model", services.upstream.ping)
+        services.pools["http"] = settings.http_pool_size
         try:
             yield
         finally:

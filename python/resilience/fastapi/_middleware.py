@@ -17,12 +17,9 @@ from resilience.fastapi._admission import Admission
 from resilience.fastapi._endpoint_call import serve_endpoint
 from resilience.fastapi._endpoints import EndpointPolicy, EndpointTable, Priority
 from resilience.fastapi._problems import problem_response
-from resilience.fastapi._request_metrics import UNMATCHED, RequestMetrics
+from resilience.fastapi._request_metrics import PROBES, UNMATCHED, RequestMetrics
 
 _log = logging.getLogger("resilience.fastapi")
-
-# Probes are answered however busy the service is: an orchestrator that got no answer would restart it.
-PROBES = frozenset({"/healthz", "/health", "/ready", "/metrics"})
 
 
 class ResilienceMiddleware:

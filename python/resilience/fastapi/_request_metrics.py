@@ -13,6 +13,9 @@ MINUTE = 60
 SERVER_ERROR = 500
 UNMATCHED = "<unmatched>"
 
+# Answered however busy the service is: an orchestrator that got no answer would restart it.
+PROBES = frozenset({"/healthz", "/health", "/ready", "/metrics"})
+
 # 50 us to about 65 s; a percentile is a bucket's upper bound, so it errs by at most 9 % upwards.
 _BOUNDS = tuple(5e-5 * 2 ** (step / 8) for step in range(164))
 
@@ -70,8 +73,8 @@ class Summary:
         return (self.requests - self.errors) / self.requests if self.requests else None
 
 
-class RequestMetrics:
-    """Counts and times requests; one an application, used from its event loop.
+class MinuteWindow:
+    """The last 60 seconds of something that takes time and may fail.
 
     Args:
         clock: Monotonic seconds.
@@ -81,44 +84,25 @@ class RequestMetrics:
         self._clock = clock
         self._born = clock()
         self._ring = [_Second() for _ in range(MINUTE)]
-        self.series: dict[tuple[str, str, int], Series] = {}
-        self.active = 0
-        self.websockets = 0
-        self.total = 0
 
     @property
-    def uptime(self) -> float:
-        """Seconds since these metrics began."""
+    def age(self) -> float:
+        """Seconds since it began."""
         return self._clock() - self._born
 
-    def observe(self, method: str, route: str, status: int, seconds: float) -> None:
-        """Record one finished request.
-
-        Args:
-            method: HTTP method; unknown ones are counted together.
-            route: The route's template, or `UNMATCHED`.
-            status: The status answered.
-            seconds: From the first byte of the request to the last of the response.
-        """
-        self.total += 1
-        key = (method if method in _METHODS else "OTHER", route, status)
-        series = self.series.get(key)
-        if series is None:
-            series = self.series[key] = Series()
-        series.count += 1
-        series.seconds += seconds
-        series.buckets[bisect_left(EXPORTED_BOUNDS, seconds)] += 1
+    def observe(self, seconds: float, *, failed: bool) -> None:
+        """Record one."""
         now = int(self._clock())
         second = self._ring[now % MINUTE]
         if second.at != now:
             second.restart(now)
         second.count += 1
         second.seconds += seconds
-        second.errors += status >= SERVER_ERROR
+        second.errors += failed
         second.buckets[bisect_left(_BOUNDS, seconds)] += 1
 
-    def last_minute(self) -> Summary:
-        """Summarise the last 60 seconds, or the time since start when that is shorter."""
+    def summary(self) -> Summary:
+        """Summarise the last 60 seconds, or the time since the start when that is shorter."""
         now = self._clock()
         live = [second for second in self._ring if now - MINUTE < second.at <= now]
         requests = sum(second.count for second in live)
@@ -131,6 +115,57 @@ class RequestMetrics:
             p50=_quantile(merged, requests, 0.5),
             p99=_quantile(merged, requests, 0.99),
         )
+
+
+class RequestMetrics:
+    """Counts and times requests; one an application, used from its event loop.
+
+    Args:
+        clock: Monotonic seconds.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._minute = MinuteWindow(clock)
+        self._probes = MinuteWindow(clock)
+        self.series: dict[tuple[str, str, int], Series] = {}
+        self.active = 0
+        self.websockets = 0
+        self.total = 0
+
+    @property
+    def uptime(self) -> float:
+        """Seconds since these metrics began."""
+        return self._minute.age
+
+    def observe(self, method: str, route: str, status: int, seconds: float) -> None:
+        """Record one finished request.
+
+        Args:
+            method: HTTP method; unknown ones are counted together.
+            route: The route's template, or `UNMATCHED`.
+            status: The status answered, 0 for none.
+            seconds: From the first byte of the request to the last of the response.
+        """
+        self.total += 1
+        key = (method if method in _METHODS else "OTHER", route, status)
+        series = self.series.get(key)
+        if series is None:
+            series = self.series[key] = Series()
+        series.count += 1
+        series.seconds += seconds
+        series.buckets[bisect_left(EXPORTED_BOUNDS, seconds)] += 1
+        failed = status >= SERVER_ERROR
+        self._minute.observe(seconds, failed=failed)
+        if route in PROBES:
+            self._probes.observe(seconds, failed=failed)
+
+    def last_minute(self) -> Summary:
+        """Summarise the requests of the last 60 seconds."""
+        return self._minute.summary()
+
+    def probes_of_last_minute(self) -> Summary:
+        """Summarise the cheapest routes alone, `PROBES`."""
+        return self._probes.summary()
 
 
 def _quantile(buckets: list[int], total: int, q: float) -> float | None:

@@ -5,6 +5,7 @@ from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request
 
+from resilience.observability import cache_families
 from services import Services
 
 UNAVAILABLE = {"status": "unavailable"}
@@ -79,6 +80,7 @@ async def cache_metrics(request: Request) -> dict[str, Any]:
     return cache_report(request.app.state.services)
 
 
-def attach(app: FastAPI, _services: Services) -> None:
-    """Mount the route."""
+def attach(app: FastAPI, services: Services) -> None:
+    """Mount the route, and export the same figures."""
+    services.resilience.sources.add(lambda: cache_families(services.caches))
     app.include_router(router)

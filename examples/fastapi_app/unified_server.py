@@ -27,6 +27,9 @@ from services import Services
 from settings import Settings, get_settings
 from upstream_process import LocalUpstream
 
+# Seconds that a worker may take to start on a busy machine before it is taken for dead.
+WORKER_START_TIMEOUT = 60
+
 # In the order they start; they stop in the reverse.
 PARTS = (
     upstream_client,
@@ -74,6 +77,7 @@ def serve(application: FastAPI | str, settings: Settings) -> None:
         workers=settings.workers,
         access_log=False,
         timeout_graceful_shutdown=settings.drain_timeout,
+        timeout_worker_healthcheck=WORKER_START_TIMEOUT,
     )
 
 

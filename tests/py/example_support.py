@@ -85,11 +85,14 @@ def example_server(**settings: str) -> Iterator[Program]:
 
 
 def _await_port(process: subprocess.Popen[str]) -> int:
+    """Return the port once a worker has started; with several, the port is known before that."""
     assert process.stderr is not None
-    seen = []
+    port, seen = 0, []
     for line in process.stderr:
         seen.append(line)
         if found := _LISTENING.search(line):
+            port = int(found.group(1))
+        if port and any("startup complete" in earlier for earlier in seen):
             threading.Thread(target=process.stderr.read, daemon=True).start()
-            return int(found.group(1))
+            return port
     raise AssertionError("the server ended instead of listening:\n" + "".join(seen))

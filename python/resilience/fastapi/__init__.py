@@ -17,6 +17,7 @@ from resilience.fastapi._correlation import correlation_id
 from resilience.fastapi._endpoints import EndpointConfig, EndpointTable, Priority, endpoint
 from resilience.fastapi._health import DependencyChecks, Phase, circuit_breaker_router, health_router
 from resilience.fastapi._install import Resilience, install, lifespan
+from resilience.fastapi._metrics import MetricSources, metrics_router
 from resilience.fastapi._middleware import ResilienceMiddleware
 from resilience.fastapi._problems import Problem, add_problem_handlers, problem_response
 from resilience.fastapi._request_metrics import RequestMetrics, Summary
@@ -28,6 +29,7 @@ __all__ = [
     "EndpointConfig",
     "EndpointTable",
     "FastAPIConfig",
+    "MetricSources",
     "Phase",
     "Priority",
     "Problem",
@@ -43,6 +45,7 @@ __all__ = [
     "install",
     "is_loopback",
     "lifespan",
+    "metrics_router",
     "problem_response",
     "require_admin",
 ]

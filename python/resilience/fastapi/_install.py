@@ -1,7 +1,7 @@
 """Adopting everything in an existing application: `install(app)`."""
 
 import contextlib
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,9 +14,11 @@ from resilience.fastapi._admission import Admission
 from resilience.fastapi._config import FastAPIConfig
 from resilience.fastapi._endpoints import EndpointTable
 from resilience.fastapi._health import DependencyChecks, Phase, circuit_breaker_router, health_router
+from resilience.fastapi._metrics import MetricSources, dependency_families, http_families, metrics_router
 from resilience.fastapi._middleware import ResilienceMiddleware
 from resilience.fastapi._problems import add_problem_handlers
 from resilience.fastapi._request_metrics import RequestMetrics
+from resilience.observability import Family
 
 
 @dataclass(slots=True)
@@ -29,6 +31,7 @@ class Resilience:
     dependencies: DependencyChecks
     endpoints: EndpointTable
     metrics: RequestMetrics = field(default_factory=RequestMetrics)
+    sources: MetricSources = field(default_factory=MetricSources)
     loop_lag: LoopLag = field(default_factory=LoopLag)
     phase: Phase = Phase.STARTING
 
@@ -68,6 +71,12 @@ def install(
         endpoints=EndpointTable(config.endpoints),
     )
     state.admission.lag = state.lag
+    for source in (
+        lambda: http_families(state.metrics),
+        lambda: dependency_families(state.dependencies),
+        lambda: _process_families(state),
+    ):
+        state.sources.add(source)
     app.add_middleware(
         ResilienceMiddleware,
         metrics=state.metrics,
@@ -79,7 +88,16 @@ def install(
     add_problem_handlers(app)
     app.include_router(health_router)
     app.include_router(circuit_breaker_router)
+    app.include_router(metrics_router)
     return state
+
+
+def _process_families(state: Resilience) -> Iterable[Family]:
+    refused = Family("resilience_admission_refused", "counter", "Requests refused under overload")
+    refused.add((), [float(state.admission.refused)])
+    lag = Family("resilience_event_loop_lag_seconds", "gauge", "How late the event loop runs", merge="max")
+    lag.add((), [state.lag()])
+    return refused, lag
 
 
 @contextlib.asynccontextmanager
@@ -88,7 +106,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     state: Resilience = app.state.resilience
     state.endpoints.add_marked(app.routes)
     with state.loop_lag:
-        async with state.dependencies.running():
+        async with state.dependencies.running(), state.sources.shared():
             state.phase = Phase.SERVING
             try:
                 yield

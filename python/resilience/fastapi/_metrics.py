@@ -1,0 +1,92 @@
+"""`GET /metrics`: everything this service measures, in Prometheus' text format."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Iterable
+from itertools import chain
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from resilience.fastapi._health import DependencyChecks, Status
+from resilience.fastapi._request_metrics import EXPORTED_BOUNDS, RequestMetrics
+from resilience.observability import Family, Source, WorkerShare, breaker_families, gauge, shared_folder
+
+PUBLISH_INTERVAL = 1.0
+
+metrics_router = APIRouter(tags=["metrics"])
+
+
+class MetricSources:
+    """Where `GET /metrics` gathers from; `add` brings caches, batchers and whatever else the service has."""
+
+    def __init__(self) -> None:
+        self._sources: list[Source] = [breaker_families]
+        self._share: WorkerShare | None = None
+
+    def add(self, source: Source) -> None:
+        """Gather from one more function that returns families."""
+        self._sources.append(source)
+
+    def own(self) -> list[Family]:
+        """Return what this process measured."""
+        return list(chain.from_iterable(source() for source in self._sources))
+
+    async def gather(self) -> list[Family]:
+        """Return what all workers of this server measured; files are read in a thread, figures never."""
+        own = self.own()
+        return own if self._share is None else await asyncio.to_thread(self._share.merged, own)
+
+    @contextlib.asynccontextmanager
+    async def shared(self) -> AsyncIterator[None]:
+        """Publish this worker's figures to its siblings until left; nothing to do for a lone process."""
+        folder = shared_folder()
+        if folder is None:
+            yield
+            return
+        self._share = WorkerShare(folder)
+        task = asyncio.create_task(self._publish(self._share), name="resilience-metrics-share")
+        try:
+            yield
+        finally:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+            self._share.publish(self.own())
+
+    async def _publish(self, share: WorkerShare) -> None:
+        while True:
+            await asyncio.to_thread(share.publish, self.own())
+            await asyncio.sleep(PUBLISH_INTERVAL)
+
+
+def http_families(metrics: RequestMetrics) -> Iterable[Family]:
+    """Return requests by method, route and status, their durations, and what is in progress."""
+    requests = Family("resilience_http_requests", "counter", "Requests by method, route template and status")
+    durations = Family(
+        "resilience_http_request_duration_seconds",
+        "histogram",
+        "From the first byte of a request to the last of its response",
+        bounds=EXPORTED_BOUNDS,
+    )
+    for (method, route, status), series in metrics.series.items():
+        requests.put(series.count, method=method, route=route, status=str(status))
+        labels = (("method", method), ("route", route))
+        durations.add(labels, [*map(float, series.buckets), series.seconds])
+    active = {"http": float(metrics.active), "websocket": float(metrics.websockets)}
+    return requests, durations, gauge("resilience_connections_active", "Requests in progress", active)
+
+
+def dependency_families(dependencies: DependencyChecks) -> Iterable[Family]:
+    """Return whether each dependency answered its last check."""
+    states = {name: float(report["status"] == Status.UP) for name, report in dependencies.report().items()}
+    return (gauge("resilience_dependency_up", "1 when the last check succeeded", states, merge="max"),)
+
+
+@metrics_router.get("/metrics", response_class=Response)
+async def prometheus(request: Request) -> Response:
+    """Return the metrics of this server, all its workers included."""
+    from resilience.observability._prometheus import CONTENT_TYPE, render
+
+    sources: MetricSources = request.app.state.resilience.sources
+    return Response(render(await sources.gather()), headers={"Content-Type": CONTENT_TYPE})

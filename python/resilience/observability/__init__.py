@@ -1,0 +1,22 @@
+"""Metrics of breakers, caches, batchers and requests, for one process or for all workers of a server."""
+
+from resilience.observability._families import (
+    Family,
+    Source,
+    batcher_families,
+    breaker_families,
+    cache_families,
+    gauge,
+)
+from resilience.observability._workers import WorkerShare, shared_folder
+
+__all__ = [
+    "Family",
+    "Source",
+    "WorkerShare",
+    "batcher_families",
+    "breaker_families",
+    "cache_families",
+    "gauge",
+    "shared_folder",
+]

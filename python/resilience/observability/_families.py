@@ -1,0 +1,120 @@
+"""Metric families as plain values: what a process measured, before anyone decides how to show it."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from resilience import State, get_all_circuit_breakers
+
+Kind = Literal["counter", "gauge", "histogram"]
+Merge = Literal["sum", "max"]
+Labels = tuple[tuple[str, str], ...]
+
+# Series of one family; what is beyond is counted together under the label `<other>`.
+MAX_NAMES = 500
+OTHER = "<other>"
+
+
+@dataclass(slots=True)
+class Family:
+    """One metric of one process.
+
+    Attributes:
+        name: With the prefix, without `_total`.
+        kind: Counters and histograms only grow.
+        help: One line.
+        merge: How the gauges of several processes become one; counters are added.
+        values: By labels; a histogram's are its bucket counts and its sum, see `bounds`.
+        bounds: Upper bounds of a histogram's buckets but the last, seconds.
+    """
+
+    name: str
+    kind: Kind
+    help: str
+    merge: Merge = "sum"
+    values: dict[Labels, list[float]] = field(default_factory=dict)
+    bounds: tuple[float, ...] = ()
+
+    def put(self, value: float, **labels: str) -> None:
+        """Add a value to a series, which starts at zero."""
+        self.add(tuple(sorted(labels.items())), [value])
+
+    def add(self, labels: Labels, numbers: list[float]) -> None:
+        """Add numbers to a series, or to that of the others once there are `MAX_NAMES`."""
+        if labels not in self.values and len(self.values) >= MAX_NAMES:
+            labels = tuple((name, OTHER) for name, _ in labels)
+        known = self.values.setdefault(labels, [0.0] * len(numbers))
+        if self.kind == "gauge" and self.merge == "max":
+            self.values[labels] = [max(pair) for pair in zip(known, numbers, strict=True)]
+        else:
+            self.values[labels] = [sum(pair) for pair in zip(known, numbers, strict=True)]
+
+
+Source = Callable[[], Iterable[Family]]
+
+_STATE_VALUES = {
+    State.CLOSED: 0,
+    State.HALF_OPEN: 1,
+    State.OPEN: 2,
+    State.FORCED_OPEN: 3,
+    State.DISABLED: 4,
+    State.METRICS_ONLY: 5,
+}
+
+
+def breaker_families() -> Iterable[Family]:
+    """Return state, calls and transitions of every registered breaker."""
+    state = Family(
+        "resilience_circuit_breaker_state",
+        "gauge",
+        "0 closed, 1 half-open, 2 open, 3 forced open, 4 disabled, 5 metrics only",
+        merge="max",
+    )
+    calls = Family("resilience_circuit_breaker_calls", "counter", "Calls by outcome")
+    transitions = Family("resilience_circuit_breaker_transitions", "counter", "State changes by new state")
+    for name, breaker in get_all_circuit_breakers().items():
+        stats = breaker.get_stats()
+        state.put(_STATE_VALUES[breaker.state], name=name)
+        for outcome, total in stats["totals"].items():
+            calls.put(total, name=name, outcome=outcome)
+        for new, total in stats["transitions"].items():
+            transitions.put(total, name=name, to=new)
+    return state, calls, transitions
+
+
+def cache_families(caches: Mapping[str, Callable[[], Mapping[str, Any]]]) -> Iterable[Family]:
+    """Return size and look-ups of caches, given their `stats`."""
+    entries = Family("resilience_cache_entries", "gauge", "Entries in the cache")
+    lookups = Family("resilience_cache_lookups", "counter", "Look-ups by result")
+    evictions = Family("resilience_cache_evictions", "counter", "Entries that left, by cause")
+    for name, read in caches.items():
+        stats = read()
+        entries.put(stats["size"], name=name)
+        for result in ("hits", "misses"):
+            lookups.put(stats[result], name=name, result=result)
+        for cause, count in dict(stats.get("evictions") or {}).items():
+            evictions.put(count, name=name, cause=cause)
+    return entries, lookups, evictions
+
+
+def batcher_families(batchers: Mapping[str, Callable[[], Mapping[str, Any]]]) -> Iterable[Family]:
+    """Return throughput and fill of batchers, given their `get_metrics`."""
+    requests = Family("resilience_batcher_requests", "counter", "Items taken")
+    batches = Family("resilience_batcher_batches", "counter", "Batches dispatched")
+    pending = Family("resilience_batcher_pending", "gauge", "Items waiting")
+    ratio = Family("resilience_batcher_efficiency_ratio", "gauge", "Mean fill of a batch", merge="max")
+    for name, read in batchers.items():
+        metrics = read()
+        requests.put(metrics["total_requests"], name=name)
+        batches.put(metrics["total_batches"], name=name)
+        pending.put(metrics["pending_requests"], name=name)
+        ratio.put(metrics["efficiency_ratio"], name=name)
+    return requests, batches, pending, ratio
+
+
+def gauge(name: str, help_text: str, values: Mapping[str, float], *, merge: Merge = "sum") -> Family:
+    """Return a gauge with one series a name."""
+    family = Family(name, "gauge", help_text, merge=merge)
+    for label, value in values.items():
+        family.put(value, name=label)
+    return family

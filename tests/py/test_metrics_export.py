@@ -1,0 +1,166 @@
+"""`GET /metrics`: the text format, every part in it, bounded series, and several workers as one."""
+
+import json
+import os
+
+import httpx
+import pytest
+from fastapi import FastAPI
+from prometheus_client.parser import text_string_to_metric_families
+
+from example_support import example_server
+from resilience import get_circuit_breaker
+from resilience.fastapi import install, lifespan
+from resilience.observability import Family, WorkerShare, batcher_families, breaker_families, cache_families
+
+GONE_PID = 2**22 + 1  # above the largest process id that Linux gives out
+
+
+def samples(text: str) -> dict[tuple[str, tuple], float]:
+    return {
+        (sample.name, tuple(sorted(sample.labels.items()))): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+async def scrape(app: FastAPI, *paths: str) -> dict:
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://service") as http:
+        for path in paths:
+            await http.get(path)
+        answer = await http.get("/metrics")
+    assert answer.headers["Content-Type"].startswith("text/plain; version=0.0.4")
+    return samples(answer.text)
+
+
+async def test_requests_are_exported_by_route_template_with_their_durations():
+    app = FastAPI()
+    install(app)
+    app.get("/items/{item}")(lambda item: item)
+    seen = await scrape(app, "/items/1", "/items/2", "/nothing")
+    labels = (("method", "GET"), ("route", "/items/{item}"))
+    assert seen["resilience_http_requests_total", (*labels, ("status", "200"))] == 2
+    assert seen["resilience_http_request_duration_seconds_count", labels] == 2
+    assert seen["resilience_http_request_duration_seconds_bucket", (("le", "+Inf"), *labels)] == 2
+    assert seen["resilience_http_request_duration_seconds_sum", labels] > 0
+    unmatched = (("method", "GET"), ("route", "<unmatched>"), ("status", "404"))
+    assert seen["resilience_http_requests_total", unmatched] == 1
+
+
+async def test_breakers_are_exported_with_state_calls_and_transitions():
+    breaker = get_circuit_breaker("exported")
+    breaker.force_open()
+    app = FastAPI()
+    install(app)
+    async with lifespan(app):
+        seen = await scrape(app)
+    breaker.reset()
+    assert seen["resilience_circuit_breaker_state", (("name", "exported"),)] == 3
+    assert ("resilience_circuit_breaker_calls_total", (("name", "exported"), ("outcome", "failures"))) in seen
+    assert seen["resilience_event_loop_lag_seconds", ()] >= 0
+
+
+def test_caches_and_batchers_are_exported_from_their_own_statistics():
+    stats = {"size": 3, "hits": 7, "misses": 2, "evictions": {"capacity": 1}}
+    metrics = {"total_requests": 10, "total_batches": 4, "pending_requests": 0, "efficiency_ratio": 0.5}
+    families = [*cache_families({"c": lambda: stats}), *batcher_families({"b": lambda: metrics})]
+    values = {
+        (family.name, labels): numbers for family in families for labels, numbers in family.values.items()
+    }
+    assert values["resilience_cache_lookups", (("name", "c"), ("result", "hits"))] == [7]
+    assert values["resilience_cache_evictions", (("cause", "capacity"), ("name", "c"))] == [1]
+    assert values["resilience_batcher_efficiency_ratio", (("name", "b"),)] == [0.5]
+
+
+def test_series_of_a_family_are_bounded_and_what_is_beyond_is_counted_together():
+    family = Family("many", "counter", "x")
+    for number in range(100_000):
+        family.put(1, name=f"key-{number}")
+    assert len(family.values) == 501
+    assert family.values[("name", "<other>"),] == [100_000 - 500]
+
+
+def counter(value: float) -> Family:
+    family = Family("jobs", "counter", "x")
+    family.put(value, kind="a")
+    return family
+
+
+def gauges(value: float) -> list[Family]:
+    total, top = Family("active", "gauge", "x"), Family("state", "gauge", "x", merge="max")
+    total.put(value)
+    top.put(value)
+    return [total, top]
+
+
+def publish_as(share: WorkerShare, folder, pid: int, families) -> None:
+    """Publish a snapshot and make it another process's."""
+    share.publish(families)
+    share._own.rename(folder / f"{pid}-1.json")
+
+
+def numbers(families) -> dict[str, float]:
+    return {family.name: next(iter(family.values.values()))[0] for family in families}
+
+
+def test_counters_of_workers_are_added_and_gauges_merged_as_each_says(tmp_path):
+    share = WorkerShare(tmp_path / "m")
+    publish_as(share, tmp_path / "m", os.getppid(), [counter(5), *gauges(3)])
+    assert numbers(share.merged([counter(2), *gauges(1)])) == {"jobs": 7, "active": 4, "state": 3}
+
+
+def test_counters_of_a_worker_that_is_gone_stay_and_its_gauges_go(tmp_path):
+    folder = tmp_path / "m"
+    share = WorkerShare(folder)
+    publish_as(share, folder, GONE_PID, [counter(5), *gauges(3)])
+    assert numbers(share.merged([counter(2), *gauges(1)])) == {"jobs": 7, "active": 1, "state": 1}
+    for pid in range(GONE_PID + 1, GONE_PID + 20):
+        publish_as(share, folder, pid, [counter(1)])
+    restarted = WorkerShare(folder)
+    assert [path.name for path in folder.glob("*.json")] == ["gone.json"]
+    assert numbers(restarted.merged([counter(2)])) == {"jobs": 26}
+
+
+@pytest.mark.parametrize("torn", ["", "{", "[1]", '[{"name": 1}]', json.dumps([{"values": 3}])])
+def test_a_torn_snapshot_is_left_out(tmp_path, torn):
+    share = WorkerShare(tmp_path / "m")
+    (tmp_path / "m" / f"{os.getppid()}-1.json").write_text(torn)
+    assert numbers(share.merged([counter(2)])) == {"jobs": 2}
+
+
+def test_a_folder_that_is_open_to_others_is_refused(tmp_path):
+    (tmp_path / "open").mkdir(mode=0o755)
+    with pytest.raises(PermissionError, match="700"):
+        WorkerShare(tmp_path / "open")
+
+
+async def test_breaker_names_with_quotes_and_newlines_cannot_forge_a_metric():
+    name = 'evil"} 1\nforged_total 99 # <b>'
+    breaker = get_circuit_breaker(name)
+    app = FastAPI()
+    install(app)
+    seen = await scrape(app)
+    assert ("resilience_circuit_breaker_state", (("name", name),)) in seen
+    assert not any(metric == "forged_total" for metric, _ in seen)
+    assert breaker.name in {dict(labels).get("name") for _, labels in seen}
+
+
+def test_every_breaker_of_the_registry_has_all_its_metrics():
+    get_circuit_breaker("walked")
+    for family in breaker_families():
+        assert any(dict(labels)["name"] == "walked" for labels in family.values)
+
+
+def test_a_server_with_two_workers_counts_every_request_whoever_is_scraped():
+    with example_server(workers="2") as server:
+        for _ in range(40):
+            assert server.get("/healthz").status == 200
+        key = (
+            "resilience_http_requests_total",
+            (("method", "GET"), ("route", "/healthz"), ("status", "200")),
+        )
+        for _ in range(1_000):
+            seen = [samples(server.get("/metrics").body.decode()).get(key, 0) for _ in range(4)]
+            if seen == [40] * 4:
+                break
+        assert seen == [40] * 4

@@ -158,6 +158,9 @@ bool detail::admit_slowly(BreakerLayer& layer, BreakerRun& run) {
 
 void tell_recorded(BreakerLayer& layer, const Recorded& recorded, Outcome outcome, Nanos duration,
                    PyObject* error) {
+  if (recorded.skipped) {
+    return;
+  }
   if (outcome == Outcome::failure && !recorded.late) {
     layer.last_failure_time = layer.clock->unix_time();
   }

@@ -196,8 +196,12 @@ void register_methods() {
     return py::make_tuple(counts.calls, counts.failures, counts.slow);
   });
   method("_unix_time", [](const py::object& self) { return layer(self).clock->unix_time(); });
-  method("_opened_until",
-         [](const py::object& self) { return seconds_or_none(layer(self).machine->opened_until()); });
+  method("_opened_until", [](const py::object& self) {
+    const BreakerLayer& own = layer(self);
+    const Nanos until = own.machine->opened_until();
+    const bool over = own.machine->state(own.now()) == BreakerState::closed;  // a forced opening that ran out
+    return seconds_or_none(over || until == kForever ? -1 : until);
+  });
   method("_last_failure_time", [](const py::object& self) -> py::object {
     const double when = layer(self).last_failure_time;
     return when < 0.0 ? py::object(py::none()) : py::object(py::float_(when));

@@ -24,24 +24,19 @@ std::size_t thread_slot() noexcept {
   return slot;
 }
 
+// An ignored call says nothing, neither about success nor about speed.
+bool is_slow(const CircuitBreakerConfig& settings, Outcome outcome, Nanos duration) noexcept {
+  return settings.slow_call_duration && duration >= *settings.slow_call_duration &&
+         outcome != Outcome::ignored;
+}
+
 }  // namespace
 
-BreakerTotals& BreakerTotals::operator+=(const BreakerTotals& other) noexcept {
-  successes += other.successes;
-  failures += other.failures;
-  ignored += other.ignored;
-  cancelled += other.cancelled;
-  slow += other.slow;
-  rejected += other.rejected;
-  late += other.late;
-  return *this;
-}
-
 CircuitBreaker::CircuitBreaker(std::shared_ptr<const CircuitBreakerConfig> config, Nanos now)
-    : config_(config.get()), state_since_(now), base_(std::make_unique<Stripe>(*config)) {
-  configs_.reserve(1);
-  configs_.push_back(std::move(config));
-}
+    : config_(config.get()),
+      state_since_(now),
+      owned_config_(std::move(config)),
+      base_(this->config().monitor_window, this->config().window_calls) {}
 
 CircuitBreaker::~CircuitBreaker() { delete extra_.load(std::memory_order_acquire); }
 
@@ -50,13 +45,13 @@ CircuitBreaker::~CircuitBreaker() { delete extra_.load(std::memory_order_acquire
 CircuitBreaker::Stripe& CircuitBreaker::lock_stripe() noexcept {
   Stripes* extra = extra_.load(std::memory_order_acquire);
   if (extra == nullptr) {
-    if (base_->lock.try_lock()) {
-      return *base_;
+    if (base_.lock.try_lock()) {
+      return base_;
     }
     const CircuitBreakerConfig& settings = config();
     if (settings.window_calls != 0) {
-      base_->lock.lock();
-      return *base_;
+      base_.lock.lock();
+      return base_;
     }
     auto grown = std::make_unique<Stripes>();
     for (std::size_t i = 1; i < stripe_count(); ++i) {
@@ -67,7 +62,7 @@ CircuitBreaker::Stripe& CircuitBreaker::lock_stripe() noexcept {
     }
   }
   const std::size_t slot = thread_slot() & (stripe_count() - 1);
-  Stripe& stripe = slot == 0 || config().window_calls != 0 ? *base_ : extra->all[slot - 1]->stripe;
+  Stripe& stripe = slot == 0 || config().window_calls != 0 ? base_ : extra->all[slot - 1]->stripe;
   stripe.lock.lock();
   return stripe;
 }
@@ -128,7 +123,7 @@ bool CircuitBreaker::rates_exceeded(const WindowCounts& counts,
 
 bool CircuitBreaker::record_quiet_success(BreakerPermit permit, Nanos duration, Nanos now) noexcept {
   const CircuitBreakerConfig& settings = config();
-  Stripe& stripe = *base_;
+  Stripe& stripe = base_;
   if (permit.lease != 0 || window_troubled_.load(std::memory_order_relaxed) ||
       extra_.load(std::memory_order_relaxed) != nullptr ||
       (settings.slow_call_duration && duration >= *settings.slow_call_duration) || !stripe.lock.try_lock()) {
@@ -164,9 +159,10 @@ Recorded CircuitBreaker::record(BreakerPermit permit, Outcome outcome, Nanos dur
     }
     const BreakerState present = state_of(word);
     if (present == BreakerState::disabled) {
+      result.skipped = true;
       return result;
     }
-    result.slow = settings.slow_call_duration && duration >= *settings.slow_call_duration;
+    result.slow = is_slow(settings, outcome, duration);
     counted = count(stripe, outcome, result.slow, duration, now) && present == BreakerState::closed;
     if (counted && extra_.load(std::memory_order_relaxed) == nullptr) {
       counts = stripe.expire(now);
@@ -198,14 +194,16 @@ Recorded CircuitBreaker::record_probe(BreakerPermit permit, Outcome outcome, Nan
   Recorded result;
   const SpinGuard guard(mutex_);
   const std::uint32_t word = word_.load(std::memory_order_relaxed);
-  Stripe& stripe = *base_;
+  Stripe& stripe = base_;
   const bool verdict_given = outcome == Outcome::success || outcome == Outcome::failure;
-  result.slow = settings.slow_call_duration && duration >= *settings.slow_call_duration;
+  result.slow = is_slow(settings, outcome, duration);
   // A slow probe says that the callee is not well yet, where slowness is what opens the breaker.
   const bool well = outcome == Outcome::success && !(result.slow && settings.slow_call_rate_threshold);
   bool live = generation_of(word) == permit.generation && state_of(word) == BreakerState::half_open;
   if (live) {
     HalfOpenTrial& trial = periods().trial;
+    trial.expire(
+        now);  // a probe that outlived its lease has no say, whether or not its place was taken since
     live = verdict_given ? trial.settle(permit.lease, well) : trial.release(permit.lease);
   }
   {
@@ -234,6 +232,11 @@ Recorded CircuitBreaker::record_probe(BreakerPermit permit, Outcome outcome, Nan
 Recorded CircuitBreaker::record_external(Outcome outcome, Nanos duration, Nanos now) {
   const std::uint32_t word = word_.load(std::memory_order_acquire);
   const BreakerState present = state_of(word);
+  if (present == BreakerState::disabled) {
+    Recorded nothing;
+    nothing.skipped = true;
+    return nothing;
+  }
   const bool counts = present == BreakerState::closed || present == BreakerState::metrics_only;
   // An impossible generation makes record() count the outcome as late.
   return record({counts ? generation_of(word) : UINT32_MAX, 0}, outcome, duration, now);

@@ -199,14 +199,15 @@ void CircuitBreaker::hold_open() {
 
 void CircuitBreaker::reconfigure(std::shared_ptr<const CircuitBreakerConfig> config) {
   const SpinGuard guard(mutex_);
-  const CircuitBreakerConfig& old = *configs_.back();
+  const CircuitBreakerConfig& old = *owned_config_;
   const bool new_window =
       old.window_calls != config->window_calls || old.monitor_window != config->monitor_window;
   const CircuitBreakerConfig& settings = *config;
   config_.store(config.get(), std::memory_order_release);
-  configs_.push_back(std::move(config));  // the old one stays: a call may be reading it
+  periods().retired.push_back(std::exchange(owned_config_, std::move(config)));
   if (new_window) {
-    visit_stripes([&settings](Stripe& stripe) { stripe.rewindow(settings); });
+    visit_stripes(
+        [&settings](Stripe& stripe) { stripe.rewindow(settings.monitor_window, settings.window_calls); });
   }
 }
 
@@ -255,10 +256,10 @@ BreakerSnapshot CircuitBreaker::snapshot(Nanos now) const {
 }
 
 std::size_t CircuitBreaker::bytes() const {
-  std::size_t total = sizeof(*this);
-  visit_stripes([&total](const Stripe& stripe) { total += sizeof(stripe); });
+  std::size_t total = sizeof(*this) - sizeof(base_);
+  visit_stripes([&total](const Stripe& stripe) { total += stripe.bytes(); });
   const SpinGuard guard(mutex_);
-  return total + configs_.capacity() * sizeof(configs_[0]) + (periods_ ? sizeof(Periods) : 0);
+  return total + (periods_ ? sizeof(Periods) : 0);
 }
 
 }  // namespace resilience

@@ -4,11 +4,15 @@
 
 namespace resilience {
 
-std::uint32_t HalfOpenTrial::admit(Nanos now) {
+void HalfOpenTrial::expire(Nanos now) {
   const auto expired = std::partition_point(in_flight_.begin(), in_flight_.end(),
                                             [now](const Lease& lease) { return lease.expires <= now; });
   admitted_ -= static_cast<std::uint32_t>(expired - in_flight_.begin());
   in_flight_.erase(in_flight_.begin(), expired);
+}
+
+std::uint32_t HalfOpenTrial::admit(Nanos now) {
+  expire(now);
   if (in_flight_.size() >= concurrency_ || admitted_ >= requests_) {
     return 0;
   }

@@ -247,7 +247,10 @@ class CircuitBreaker(TellingBreaker):
 
     @property
     def opened_until(self) -> float | None:
-        """Seconds on the breaker's clock at which it may admit a probe; ``None`` when it isn't open."""
+        """Seconds on the breaker's clock at which it may admit calls again.
+
+        ``None`` when it isn't open, and when it was forced open without an end.
+        """
         until: float | None = self._opened_until()
         return until
 

@@ -21,14 +21,13 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
-#include <vector>
 
 #include "resilience/clock.hpp"
 #include "resilience/error.hpp"
 #include "resilience/half_open.hpp"
 #include "resilience/histogram.hpp"
+#include "resilience/outcome_stripe.hpp"
 #include "resilience/spin_lock.hpp"
-#include "resilience/window.hpp"
 
 namespace resilience {
 
@@ -76,21 +75,10 @@ struct Admission {
 };
 
 struct Recorded {
-  bool late = false;  // counted for nothing but the number of late results
+  bool late = false;     // counted for nothing but the number of late results
+  bool skipped = false;  // the breaker is disabled: nothing was recorded
   bool slow = false;
   std::optional<StateChange> change;
-};
-
-struct BreakerTotals {
-  std::uint64_t successes = 0;
-  std::uint64_t failures = 0;
-  std::uint64_t ignored = 0;
-  std::uint64_t cancelled = 0;
-  std::uint64_t slow = 0;
-  std::uint64_t rejected = 0;
-  std::uint64_t late = 0;
-
-  BreakerTotals& operator+=(const BreakerTotals& other) noexcept;
 };
 
 struct BreakerSnapshot {
@@ -124,7 +112,8 @@ class CircuitBreaker {
   // record() of a success when nothing can follow from it: no failure or slow call is in the window and no
   // other thread is counting. False when nothing was done and record() must be called.
   [[nodiscard]] bool record_quiet_success(BreakerPermit permit, Nanos duration, Nanos now) noexcept;
-  // An outcome that was observed elsewhere. Counts while closed or metrics-only, else it is late.
+  // An outcome that was observed elsewhere. Counts while closed or metrics-only; late else, but for a
+  // disabled breaker, which records nothing.
   Recorded record_external(Outcome outcome, Nanos duration, Nanos now);
 
   std::optional<StateChange> reset(Nanos now);
@@ -151,7 +140,7 @@ class CircuitBreaker {
   [[nodiscard]] std::size_t bytes() const;
 
  private:
-  struct Stripe;   // where outcomes are counted
+  using Stripe = OutcomeStripe;
   struct Stripes;  // more of them, once threads collide
   struct Periods;  // what only a breaker that has left `closed` needs
 
@@ -186,11 +175,10 @@ class CircuitBreaker {
   std::atomic<Nanos> opened_until_{-1};
   std::atomic<std::uint64_t> rejected_{0};
   Nanos state_since_ RESILIENCE_GUARDED_BY(mutex_);
-  std::vector<std::shared_ptr<const CircuitBreakerConfig>> configs_
-      RESILIENCE_GUARDED_BY(mutex_);  // the last is used
+  std::shared_ptr<const CircuitBreakerConfig> owned_config_ RESILIENCE_GUARDED_BY(mutex_);
   std::unique_ptr<Periods> periods_ RESILIENCE_GUARDED_BY(mutex_);
-  std::unique_ptr<Stripe> base_;
   std::atomic<Stripes*> extra_{nullptr};
+  mutable Stripe base_;
 };
 
 }  // namespace resilience

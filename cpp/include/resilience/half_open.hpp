@@ -25,6 +25,8 @@ class HalfOpenTrial {
                 Nanos lease) noexcept
       : requests_(requests), needed_(successes), concurrency_(concurrency), lease_(lease) {}
 
+  // Takes back the leases that have run out by `now`.
+  void expire(Nanos now);
   // A lease for one probe, 0 when none may be admitted now.
   [[nodiscard]] std::uint32_t admit(Nanos now);
   // False when the lease is gone: the outcome is late and counts for nothing.

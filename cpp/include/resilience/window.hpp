@@ -7,6 +7,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 #include "resilience/clock.hpp"
@@ -35,6 +36,7 @@ struct WindowCounts {
 // The last `length` nanoseconds in kBuckets equal buckets. An outcome leaves together with its bucket: at an
 // age above length · (1 − 1/kBuckets) and at the latest at age `length`. Buckets are laid from the first
 // outcome that enters an empty window, so a burst leaves exactly `length` after it came.
+// Counters are of 16 bits until a bucket needs more: most windows of many never do.
 class TimeWindow {
  public:
   static constexpr std::size_t kBuckets = 20;
@@ -47,7 +49,11 @@ class TimeWindow {
       advance(now);
     }
     const WindowCounts one{1, failure ? 1U : 0U, slow ? 1U : 0U};
-    buckets_[cursor_] += one;
+    if (wide_ == nullptr && narrow_[cursor_].calls != UINT16_MAX) [[likely]] {
+      narrow_[cursor_] = narrow_[cursor_].with(one);
+    } else {
+      widen()[cursor_] += one;
+    }
     total_ += one;
   }
   // Counts of what is still inside at `now`; drops what is not.
@@ -60,15 +66,33 @@ class TimeWindow {
   // The same as expire(), without changing anything.
   [[nodiscard]] WindowCounts counts(Nanos now) const noexcept;
   void clear() noexcept;
+  // Memory beyond the object itself.
+  [[nodiscard]] std::size_t own_bytes() const noexcept { return wide_ ? sizeof(Wide) : 0; }
 
  private:
+  struct Narrow {
+    std::uint16_t calls = 0;
+    std::uint16_t failures = 0;
+    std::uint16_t slow = 0;
+
+    [[nodiscard]] Narrow with(const WindowCounts& more) const noexcept {
+      return {static_cast<std::uint16_t>(calls + more.calls),
+              static_cast<std::uint16_t>(failures + more.failures),
+              static_cast<std::uint16_t>(slow + more.slow)};
+    }
+  };
+  using Wide = std::array<WindowCounts, kBuckets>;
+
   void advance(Nanos now) noexcept;
+  [[nodiscard]] WindowCounts bucket(std::size_t index) const noexcept;
+  Wide& widen() noexcept;
 
   Nanos width_;
   Nanos bucket_end_ = INT64_MIN;  // end of the bucket under the cursor
   std::size_t cursor_ = 0;
   WindowCounts total_;
-  std::array<WindowCounts, kBuckets> buckets_{};
+  std::array<Narrow, kBuckets> narrow_{};
+  std::unique_ptr<Wide> wide_;  // instead of narrow_, once a bucket has been full
 };
 
 // The last `size` calls in a ring of flags, one byte a call.
@@ -93,6 +117,7 @@ class CountWindow {
     next_ = 0;
     total_ = {};
   }
+  [[nodiscard]] std::size_t bytes() const noexcept { return sizeof(*this) + ring_.capacity(); }
 
  private:
   static WindowCounts decode(std::uint8_t slot) noexcept { return {1, slot & 1U, (slot >> 1U) & 1U}; }

@@ -3,13 +3,13 @@
 import enum
 import functools
 import inspect
-import threading
 import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from resilience import _core
+from resilience._fork import fork_safe_lock
 from resilience._streams import GuardedAsyncGenerator, GuardedGenerator
 from resilience._types import type_name
 
@@ -75,7 +75,7 @@ class ProtectedFunction:
 
 
 _protected: list[weakref.ref[Any]] = []
-_protected_lock = threading.Lock()
+_protected_lock = fork_safe_lock()
 
 
 def _remember(wrapper: Any) -> None:

@@ -1,12 +1,12 @@
 """All circuit breakers of the process by name."""
 
 import contextlib
-import threading
 import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from resilience._circuit_breaker_config import CircuitBreakerConfig
+from resilience._fork import fork_safe_lock
 from resilience.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 Overlay = Callable[[str, CircuitBreakerConfig], CircuitBreakerConfig]
 
-_lock = threading.RLock()
+_lock = fork_safe_lock()
 _owned: "dict[str, CircuitBreaker]" = {}  # made by name, kept until removed
 _listed: "weakref.WeakValueDictionary[str, CircuitBreaker]" = weakref.WeakValueDictionary()
 _overlay: Overlay | None = None  # what a configuration says, over what code asks for

@@ -28,6 +28,7 @@ _MODULES = {
         "ProtectedFunction",
         "protected_functions",
     ),
+    "_keyed_circuit_breaker": ("KeyedCircuitBreaker",),
     "_registry": (
         "get_all_circuit_breakers",
         "get_circuit_breaker",

@@ -251,14 +251,14 @@ class BreakerModel:
             self.enter(state)
 
 
-class _Ignored(Exception):
+class IgnoredError(Exception):
     """An error that the modelled breakers ignore."""
 
 
 ENDINGS: dict[str, BaseException | None] = {
     "success": None,
     "failure": OSError("down"),
-    "ignored": _Ignored(),
+    "ignored": IgnoredError(),
     "cancelled": GeneratorExit(),
 }
 
@@ -267,7 +267,7 @@ class Pair:
     """A breaker and its model, led through the same steps and compared after each."""
 
     def __init__(self, **settings: Any) -> None:
-        config = CircuitBreakerConfig(recovery_jitter=0.0, ignore=_Ignored, **settings)
+        config = CircuitBreakerConfig(recovery_jitter=0.0, ignore=IgnoredError, **settings)
         self.clock = ManualClock()
         self.breaker = CircuitBreaker.from_config(config, "modelled", clock=self.clock, listed=False)
         self.model = BreakerModel(config)
@@ -345,9 +345,7 @@ class approximately:  # noqa: N801 - reads as a value
     ms: float | None
 
     def __eq__(self, seconds: object) -> bool:
-        return (
-            isinstance(seconds, float) and self.ms is not None and abs(seconds * 1000 - self.ms) < 1e-3  # noqa: PLR2004
-        )
+        return isinstance(seconds, float) and self.ms is not None and abs(seconds * 1000 - self.ms) < 1e-3
 
     def __hash__(self) -> int:
         return hash(self.ms)

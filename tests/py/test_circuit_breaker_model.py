@@ -7,9 +7,9 @@ import os
 import random
 
 import pytest
+from hypothesis import HealthCheck, settings, stateful, strategies as st
+
 from breaker_model import ENDINGS, Pair
-from hypothesis import HealthCheck, settings, stateful
-from hypothesis import strategies as st
 
 STEPS = int(os.environ.get("RESILIENCE_MODEL_STEPS", "4000"))
 RUN = 50  # steps with one breaker

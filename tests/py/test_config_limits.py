@@ -4,8 +4,7 @@ import tomllib
 
 import pytest
 import yaml
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from resilience import ConfigError, configure
 from resilience._config import _toml, _yaml, nodes

@@ -19,6 +19,8 @@ _MODULES = {
     "_batcher": ("RequestBatcher",),
     "_cache": (
         "Cache",
+        "RedisCache",
+        "TieredCache",
         "cache",
     ),
     "_circuit_breaker": ("CircuitBreaker",),

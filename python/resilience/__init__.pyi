@@ -9,6 +9,8 @@ from resilience._batched import (
 from resilience._batcher import RequestBatcher as RequestBatcher
 from resilience._cache import (
     Cache as Cache,
+    RedisCache as RedisCache,
+    TieredCache as TieredCache,
     cache as cache,
 )
 from resilience._circuit_breaker import CircuitBreaker as CircuitBreaker

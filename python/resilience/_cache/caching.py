@@ -25,7 +25,8 @@ class Caching:
         self, function: Callable[..., Any], local: Cache[Any, Any], options: Options, plan: KeyPlan
     ) -> None:
         self.function = function
-        self.cache = self.local = local
+        self.local = local
+        self.backend: Any = local  # what the function shows as its cache
         self.options = options
         self.plan = plan
         if options.grace:
@@ -35,13 +36,13 @@ class Caching:
         """Return the tags of one call."""
         return tags_of(self.options.tags, self.plan, args, kwargs) if self.options.tags else ()
 
-    def invalidate_key(self, key: Hashable, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:  # noqa: ARG002
+    def invalidate_key(self, key: Hashable) -> Any:
         """Remove one key; True when it was there."""
-        return self.cache.invalidate(key)
+        return self.local.invalidate(key)
 
     def stats(self) -> dict[str, Any]:
         """Return the cache's figures, with the calls that another's load served."""
-        stats = self.cache.stats()
+        stats = self.local.stats()
         return stats | {"coalesced": stats["coalesced"] + self._coalesced()}
 
     def _coalesced(self) -> int:
@@ -49,32 +50,32 @@ class Caching:
 
     def kept(self, key: Hashable) -> Any:
         """Return what may be served without waiting, a failure raised: fresh, or stale; else `_NOTHING`."""
-        entry = self.cache._entry(key)  # noqa: SLF001
+        entry = self.local._entry(key)  # noqa: SLF001
         if entry is None:
             return _NOTHING
         value, left = entry
         if isinstance(value, CachedFailure):
             if left <= 0.0:
                 return _NOTHING
-            self.cache._count(True)  # noqa: FBT003, SLF001
+            self.local._count(True)  # noqa: FBT003, SLF001
             raise value.error()
         if left > 0.0:  # stored since the lookup
-            self.cache._count(True)  # noqa: FBT003, SLF001
+            self.local._count(True)  # noqa: FBT003, SLF001
             return value
         if -left > self.options.stale_while_revalidate or not self.options.stale_while_revalidate:
             return _NOTHING
-        self.cache.stale_served += 1
-        self.cache._count(True)  # noqa: FBT003, SLF001
+        self.local.stale_served += 1
+        self.local._count(True)  # noqa: FBT003, SLF001
         return value
 
     def is_stale(self, key: Hashable) -> bool:
         """Tell whether what is kept has expired."""
-        entry = self.cache._entry(key)  # noqa: SLF001
+        entry = self.local._entry(key)  # noqa: SLF001
         return entry is not None and entry[1] <= 0.0
 
     def stale_after_failure(self, key: Hashable) -> Any:
         """Return the stale value that answers for a failed load, or `_NOTHING`."""
-        entry = self.cache._entry(key)  # noqa: SLF001
+        entry = self.local._entry(key)  # noqa: SLF001
         if entry is None or isinstance(entry[0], CachedFailure) or -entry[1] > self.options.stale_if_error:
             return _NOTHING
         return entry[0]
@@ -83,7 +84,7 @@ class Caching:
         """Store a result, unless it was invalidated meanwhile or is not to be stored."""
         if self.options.keeps(value):
             tags = self.tags(args, kwargs)
-            self.cache._store_loaded(flight, flight.key, value, self.options.ttl_for(value), tags)  # noqa: SLF001
+            self.local._store_loaded(flight, flight.key, value, self.options.ttl_for(value), tags)  # noqa: SLF001
 
     def keep_failure(
         self, flight: Waiting, error: Exception, args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -92,14 +93,14 @@ class Caching:
         if self.options.negative_ttl and self.stale_after_failure(flight.key) is _NOTHING:
             failure = CachedFailure(error)
             tags = self.tags(args, kwargs)
-            self.cache._store_loaded(flight, flight.key, failure, self.options.negative_ttl, tags)  # noqa: SLF001
+            self.local._store_loaded(flight, flight.key, failure, self.options.negative_ttl, tags)  # noqa: SLF001
 
     def answer_failure(self, key: Hashable) -> Any:
         """Return the stale value that is served instead of the error now being handled, or raise it again."""
         stale = self.stale_after_failure(key) if self.options.stale_if_error else _NOTHING
         if stale is _NOTHING:
             raise  # noqa: PLE0704 - called in an except block
-        self.cache.stale_served += 1
+        self.local.stale_served += 1
         return stale
 
 
@@ -120,7 +121,7 @@ class AsyncCaching(Caching):
             if self.is_stale(key):
                 self.flights.in_background(key, self._loader(args, kwargs), tags)
             return kept
-        self.cache._count(False)  # noqa: FBT003, SLF001
+        self.local._count(False)  # noqa: FBT003, SLF001
         try:
             return await self.flights.join(key, self._loader(args, kwargs), tags)
         except Exception:  # noqa: BLE001 - it is raised again unless a stale value answers
@@ -136,7 +137,7 @@ class AsyncCaching(Caching):
     def _loader(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Callable[[Waiting], Any]:
         async def load(flight: Waiting) -> Any:
             try:
-                with self.cache._counting():  # noqa: SLF001
+                with self.local._counting():  # noqa: SLF001
                     value = await self.function(*args, **kwargs)
             except Exception as error:
                 self.keep_failure(flight, error, args, kwargs)
@@ -163,7 +164,7 @@ class SyncCaching(Caching):
             if self.is_stale(key):
                 self.flights.in_background(key, self._loader(args, kwargs), self.tags(args, kwargs))
             return kept
-        self.cache._count(False)  # noqa: FBT003, SLF001
+        self.local._count(False)  # noqa: FBT003, SLF001
         try:
             return self.flights.join(key, self._loader(args, kwargs), self.tags(args, kwargs))
         except Exception:  # noqa: BLE001 - it is raised again unless a stale value answers
@@ -179,7 +180,7 @@ class SyncCaching(Caching):
     def _loader(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Callable[[Waiting], Any]:
         def load(flight: Waiting) -> Any:
             try:
-                with self.cache._counting():  # noqa: SLF001
+                with self.local._counting():  # noqa: SLF001
                     value = self.function(*args, **kwargs)
             except Exception as error:
                 self.keep_failure(flight, error, args, kwargs)

@@ -9,7 +9,9 @@ from resilience._cache.caching import BoundCached
 from resilience._cache.failures import CachedFailure
 from resilience._cache.local import Cache
 from resilience._cache.options import Options
+from resilience._cache.redis import RedisCache
 from resilience._cache.signature import compile_signature
+from resilience._cache.tiered import TieredCache
 from resilience._guard import Kind, kind_of
 from resilience._types import type_name
 
@@ -56,7 +58,7 @@ def cache(
     cache_none: bool = True,
     condition: Callable[[Any], bool] | None = None,
     keep_running: bool = False,
-    backend: Cache[Any, Any] | None = None,
+    backend: Cache[Any, Any] | TieredCache | RedisCache | None = None,
     name: str | None = None,
     clock: _core.Clock | None = None,
 ) -> Callable[[Callable[P, R_co]], Cached[P, R_co]]: ...
@@ -77,7 +79,7 @@ def cache(
     cache_none: bool = True,
     condition: Callable[[Any], bool] | None = None,
     keep_running: bool = False,
-    backend: Any = None,
+    backend: Cache[Any, Any] | TieredCache | RedisCache | None = None,
     name: str | None = None,
     clock: _core.Clock | None = None,
 ) -> Any:
@@ -154,26 +156,24 @@ def _wrap(function: Any, options: Options, own_cache: Callable[[Any], Cache[Any,
         raise TypeError(f"cache can't keep what a generator yields: {function!r}")
     plan = compile_signature(function, options.ignore)
     caching = make_caching(kind, function, options, plan, own_cache, backend)
-    scope = f"{getattr(function, '__module__', '')}.{plan.function}"
-    local = caching.local
     wrapped: Any = _core.make_cached_function(
         function,
         kind is Kind.COROUTINE,
-        local,
+        None if isinstance(caching.backend, RedisCache) else caching.local,
         options.key,
         caching.load,
         CachedFailure,
         BoundCached,
-        plan.native(scope),
+        plan.native(),
     )
 
     def invalidate(*args: Any, **kwargs: Any) -> Any:
-        return caching.invalidate_key(wrapped._key(*args, **kwargs), args, kwargs)  # noqa: SLF001
+        return caching.invalidate_key(wrapped._key(*args, **kwargs))  # noqa: SLF001
 
     def refresh(*args: Any, **kwargs: Any) -> Any:
         return caching.refresh(wrapped._key(*args, **kwargs), args, kwargs)  # noqa: SLF001
 
-    wrapped.cache = caching.cache
+    wrapped.cache = caching.backend
     wrapped.invalidate = invalidate
     wrapped.refresh = refresh
     wrapped.stats = caching.stats

@@ -265,13 +265,16 @@ class _CountedLoad:
 
 
 def _call_loader(loader: Callable[..., Any], key: Hashable) -> Any:
-    """Call a loader with the key where it has a parameter for it."""
+    """Call a loader with the key where it asks for one: a default is its own business (``lambda key=key: …``)."""
     try:
         parameters = inspect.signature(loader).parameters.values()
     except (TypeError, ValueError):  # built in, without a signature
         return loader(key)
-    positional = (parameter for parameter in parameters if parameter.kind <= parameter.VAR_POSITIONAL)
-    return loader(key) if next(positional, None) is not None else loader()
+    asks = any(
+        parameter.kind <= parameter.VAR_POSITIONAL and parameter.default is parameter.empty
+        for parameter in parameters
+    )
+    return loader(key) if asks else loader()
 
 
 def _logged(on_evict: Callable[..., object]) -> Callable[..., None]:

@@ -19,12 +19,15 @@ class KeyPlan:
     """What the core needs to know of a signature; see cpp/bindings/call_key.hpp.
 
     Attributes:
+        function: its qualified name, for messages.
+        scope: what tells its keys from other functions' in a shared cache.
         names: every named parameter, the positional ones first.
         kept: for each item of a key, whether it is part of it; ``None`` where all are.
         simple: the core can bind by itself: no ``*args``, ``**kwargs`` or positional-only parameters.
     """
 
     function: str
+    scope: str
     signature: inspect.Signature
     names: tuple[str, ...]
     defaults: tuple[Any, ...]
@@ -37,10 +40,10 @@ class KeyPlan:
         """Which parameters are part of the key."""
         return tuple(name not in self.ignored for name in self.names) if self.ignored else None
 
-    def native(self, scope: object) -> tuple[Any, ...]:
+    def native(self) -> tuple[Any, ...]:
         """Return the plan as the core takes it."""
         return (
-            scope,
+            self.scope,
             self.names,
             self.defaults,
             MISSING,
@@ -106,6 +109,7 @@ def compile_signature(function: Callable[..., Any], ignore: Iterable[str]) -> Ke
     named = [parameter for parameter in parameters if parameter.kind in _NAMED]
     return KeyPlan(
         function=_name(function),
+        scope=f"{getattr(function, '__module__', '')}.{_name(function)}",
         signature=signature,
         names=tuple(parameter.name for parameter in named),
         defaults=tuple(

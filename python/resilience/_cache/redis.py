@@ -1,0 +1,290 @@
+"""A cache in Redis (or Valkey) that several processes share, and that is never in the way.
+
+Trouble with Redis raises nothing: a lookup is a miss, a write is dropped, and a breaker keeps a server that is
+away from costing more than a few short timeouts. All I/O is asynchronous, on a client of each event loop.
+"""
+
+import asyncio
+import logging
+import secrets
+import weakref
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from resilience._cache.redis_scripts import INVALIDATE, READ, WRITE
+from resilience._cache.serializers import SerializerName, UndecodableError, encode_key, make_serializer
+from resilience._circuit_breaker import CircuitBreaker
+from resilience._types import type_name
+from resilience.errors import RejectedError
+
+_log = logging.getLogger("resilience.cache.redis")
+_LONGEST_TIMEOUT = 60.0
+_MOST_AT_ONCE = 32  # operations, and so connections, of one event loop
+
+
+def import_redis() -> Any:
+    """Return redis-py's asyncio package."""
+    try:
+        import redis.asyncio
+    except ImportError as error:
+        raise ImportError("RedisCache needs the extra: pip install 'resilience-native[redis]'") from error
+    return redis.asyncio
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a lookup found.
+
+    Attributes:
+        found: whether there is a value.
+        value: the value.
+        ttl: seconds that it has left, ``None`` for ever.
+        tags: its tags.
+        token: for the write that may follow; ``None`` when Redis did not answer.
+    """
+
+    found: bool = False
+    value: Any = None
+    ttl: float | None = None
+    tags: tuple[str, ...] = ()
+    token: str | None = None
+
+
+class RedisCache:
+    """A cache level in Redis, for :class:`resilience.TieredCache` or on its own.
+
+    Args:
+        url: as redis-py takes it: ``redis://``, ``rediss://`` or ``unix://``.
+        prefix: of every key; caches with one prefix are one cache.
+        serializer: ``"msgpack"``, which keeps tuples and bytes, or ``"json"``.
+        timeout: seconds that one operation may take.
+        breaker: guards Redis; one of its own when ``None``: it opens after 3 failures in a row, for a second.
+        invalidation: how other processes' changes reach a local level: ``"tracking"`` by the server's client
+            tracking, ``"pubsub"`` by messages of the caches themselves, for servers without it.
+
+    Raises:
+        ValueError: for an argument out of its range.
+        TypeError: for an argument of the wrong type.
+        ImportError: when the extra ``redis`` is not installed.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        prefix: str,
+        serializer: SerializerName = "msgpack",
+        timeout: float = 0.1,
+        breaker: CircuitBreaker | None = None,
+        invalidation: Literal["tracking", "pubsub"] = "tracking",
+    ) -> None:
+        _check(url, prefix, timeout, breaker, invalidation)
+        self._redis = import_redis()
+        self._url = url
+        self.prefix = prefix
+        self.serializer = make_serializer(serializer)
+        self.timeout = timeout
+        self.invalidation = invalidation
+        self.breaker = breaker or CircuitBreaker(
+            f"redis-cache:{prefix}", failure_threshold=3, recovery_timeout=1.0, success_threshold=1
+        )
+        self.origin = secrets.token_hex(8)  # whose writes and messages these are
+        self._root = f"{{{prefix}}}"  # braces: one hash slot, so that scripts work in a cluster
+        self._clients: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Any] = weakref.WeakKeyDictionary()
+        self._slots: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = (
+            weakref.WeakKeyDictionary()
+        )
+        self._counts = dict.fromkeys(
+            ("hits", "misses", "errors", "rejected", "undecodable", "unencodable"), 0
+        )
+
+    def __repr__(self) -> str:
+        return f"<RedisCache {self.prefix!r}>"  # not the URL: it may hold a password
+
+    # ------------------------------------------------------------------------------------------ as a cache
+
+    async def get(self, key: Any, default: Any = None) -> Any:
+        """Return the value of `key`, `default` where there is none or Redis doesn't answer."""
+        reading = await self.read(self.text(key))
+        return reading.value if reading.found else default
+
+    async def set(self, key: Any, value: Any, ttl: float | None = None, tags: Iterable[str] = ()) -> bool:
+        """Store a value for `ttl` seconds (``None``: for ever); False when Redis did not take it."""
+        return await self.write(self.text(key), value, ttl, tuple(tags), token="")
+
+    async def invalidate(self, key: Any) -> bool:
+        """Remove `key`; a load of it now under way anywhere will not be stored. True when it was there."""
+        return await self.drop(self.text(key))
+
+    async def invalidate_tags(self, *tags: str) -> bool:
+        """Remove every entry that carries one of the tags. False when Redis did not answer."""
+        return await self._bump([self.tag_key(tag) for tag in tags], ["t:" + tag for tag in tags])
+
+    async def clear(self) -> bool:
+        """Remove everything; entries nobody reads any more go by their ttl. False when Redis did not answer."""
+        return await self._bump([self.generation_key], ["c"])
+
+    async def aclose(self) -> None:
+        """Close this event loop's connections."""
+        client = self._clients.pop(asyncio.get_running_loop(), None)
+        if client is not None:
+            await client.aclose()
+            await client.connection_pool.disconnect()
+
+    def stats(self) -> dict[str, Any]:
+        """Return counters, ready for JSON: ``errors`` of Redis, and calls that the breaker ``rejected``, among them."""
+        return {**self._counts, "state": str(self.breaker.state)}
+
+    # ----------------------------------------------------------------------------------------- as a level
+
+    def text(self, key: Any) -> str:
+        """Return the name of a key.
+
+        Raises:
+            TypeError: for a key that can't be encoded.
+        """
+        return encode_key(self.serializer, key)
+
+    def entry_key(self, text: str) -> str:
+        """Return where an entry is kept."""
+        return f"{self._root}:v:{text}"
+
+    def tag_key(self, tag: str) -> str:
+        """Return where a tag's version is kept."""
+        return f"{self._root}:t:{tag}"
+
+    @property
+    def generation_key(self) -> str:
+        """Where the cache's generation is kept."""
+        return f"{self._root}:c"
+
+    @property
+    def channel(self) -> str:
+        """The channel of this cache's messages."""
+        return f"{self._root}:channel"
+
+    async def read(self, text: str, tags: tuple[str, ...] = ()) -> Reading:
+        """Look a key up; `tags` are those of the load that may follow."""
+        answer = await self._run(READ, text, self.tag_key(""), *tags)
+        if answer is None:
+            return Reading()
+        try:
+            payload, left, token, found_tags = answer
+            value = None if payload is None else self.serializer.loads(payload)
+            names = tuple(tag.decode() for tag in found_tags)
+        except (UndecodableError, ValueError, TypeError, AttributeError):
+            self._counts["undecodable"] += 1
+            return Reading()
+        self._counts["misses" if payload is None else "hits"] += 1
+        if payload is None:
+            return Reading(token=token.decode())
+        return Reading(found=True, value=value, ttl=left / 1000 if left > 0 else None, tags=names)
+
+    async def write(
+        self, text: str, value: Any, ttl: float | None, tags: tuple[str, ...], *, token: str, stamp: str = ""
+    ) -> bool:
+        """Store a value if `token` still holds (``""``: anyway)."""
+        try:
+            payload = self.serializer.dumps(value)
+        except TypeError as error:
+            self._counts["unencodable"] += 1
+            _log.warning("not stored in Redis: %s", error)
+            return False
+        lives = 0 if ttl is None else max(1, round(ttl * 1000))
+        message = self.message(f"v:{text}")
+        channel = self.channel
+        written = await self._run(
+            WRITE,
+            text,
+            self.tag_key(""),
+            payload,
+            stamp or self.origin,
+            lives,
+            token,
+            channel,
+            message,
+            *tags,
+        )
+        return bool(written)
+
+    async def drop(self, text: str) -> bool:
+        """Remove an entry by its name."""
+        message = self.message(f"v:{text}")
+        return bool(await self._run(INVALIDATE, text, self.tag_key(""), self.channel, message))
+
+    async def stamp(self, text: str) -> str | None:
+        """Return who wrote the present entry; ``None`` when there is none, or no answer."""
+        answer = await self.guarded(lambda client: client.hget(self.entry_key(text), "s"))
+        return answer.decode(errors="replace") if isinstance(answer, bytes) else None
+
+    def message(self, what: str) -> str:
+        """Return the message that tells other processes; empty where the server does that itself."""
+        return f"{self.origin}|{what}" if self.invalidation == "pubsub" else ""
+
+    def client(self) -> Any:
+        """Return this event loop's client."""
+        loop = asyncio.get_running_loop()
+        client = self._clients.get(loop)
+        if client is None:
+            pool = self._redis.ConnectionPool.from_url(
+                self._url,
+                max_connections=2 * _MOST_AT_ONCE,  # never reached: operations queue before it
+                socket_timeout=self.timeout,
+                socket_connect_timeout=self.timeout,
+                protocol=2,
+                retry=None,
+                retry_on_error=[],
+            )
+            client = self._clients[loop] = self._redis.Redis(connection_pool=pool, retry=None)
+            self._slots[loop] = asyncio.Semaphore(_MOST_AT_ONCE)
+        return client
+
+    async def guarded(self, operation: Callable[[Any], Awaitable[Any]]) -> Any:
+        """Run an operation behind breaker and timeout; ``None`` when it fails in any way."""
+        try:
+            return await self.breaker.call(self._attempt, operation)
+        except RejectedError:
+            self._counts["rejected"] += 1
+        except Exception as error:  # noqa: BLE001 - whatever a client or a server answers, callers go on
+            self._counts["errors"] += 1
+            _log.debug("Redis failed: %r", error)
+        return None
+
+    async def _attempt(self, operation: Callable[[Any], Awaitable[Any]]) -> Any:
+        client = self.client()
+        # Not redis-py's blocking pool: a caller that is cancelled while it waits there can lose another's wake-up.
+        async with asyncio.timeout(self.timeout), self._slots[asyncio.get_running_loop()]:
+            return await operation(client)
+
+    async def _run(self, script: str, text: str, *args: Any) -> Any:
+        keys = (self.entry_key(text), self.generation_key, f"{self._root}:g:{text}")
+        return await self.guarded(lambda client: client.register_script(script)(keys=keys, args=args))
+
+    async def _bump(self, keys: list[str], messages: list[str]) -> bool:
+        async def operation(client: Any) -> bool:
+            pipe = client.pipeline(transaction=True)
+            for key in keys:
+                pipe.incr(key)
+            for message in filter(None, map(self.message, messages)):
+                pipe.publish(self.channel, message)
+            await pipe.execute()
+            return True
+
+        return not keys or bool(await self.guarded(operation))
+
+
+def _check(url: Any, prefix: Any, timeout: Any, breaker: Any, invalidation: Any) -> None:
+    for name, value in (("url", url), ("prefix", prefix)):
+        if not isinstance(value, str):
+            raise TypeError(f"{name} must be a string, got {type_name(value)}")
+    if not prefix or "{" in prefix or "}" in prefix:
+        raise ValueError(f"prefix must be a string without braces, and not empty, got {prefix!r}")
+    if isinstance(timeout, bool) or not isinstance(timeout, (int, float)):
+        raise TypeError(f"timeout must be a number of seconds, got {type_name(timeout)}")
+    if not 0.0 < timeout <= _LONGEST_TIMEOUT:
+        raise ValueError(f"timeout must be a number of seconds in (0, {_LONGEST_TIMEOUT}], got {timeout!r}")
+    if breaker is not None and not isinstance(breaker, CircuitBreaker):
+        raise TypeError(f"breaker must be a CircuitBreaker or None, got {type_name(breaker)}")
+    if invalidation not in {"tracking", "pubsub"}:
+        raise ValueError(f'invalidation must be "tracking" or "pubsub", got {invalidation!r}')

@@ -1,0 +1,224 @@
+"""Two levels: this process's memory before Redis.
+
+The local level is only as good as the news of what others change. While Redis is away the local level
+serves alone; once it is back, what is kept locally is suspect and dropped.
+"""
+
+import asyncio
+import contextlib
+import inspect
+import weakref
+from collections.abc import Callable, Hashable, Iterable
+from typing import Any
+
+from resilience._cache.flights import Flights, Waiting
+from resilience._cache.invalidations import InvalidationListener
+from resilience._cache.local import Cache, _call_loader
+from resilience._cache.redis import Reading, RedisCache
+from resilience._types import MISSING, type_name
+
+_MOST_OWN_WRITES = 10_000
+
+
+class TieredCache:
+    """A cache in this process before one in Redis.
+
+    Lookups go to `local` first, and to `remote` for what it lacks; changes go to both, and reach the local levels of
+    other processes. No trouble with Redis reaches a caller.
+
+    Args:
+        local: the first level.
+        remote: the second.
+
+    Raises:
+        TypeError: for arguments of other types.
+    """
+
+    def __init__(self, local: Cache[Any, Any], remote: RedisCache) -> None:
+        if not isinstance(local, Cache):
+            raise TypeError(f"local must be a Cache, got {type_name(local)}")
+        if not isinstance(remote, RedisCache):
+            raise TypeError(f"remote must be a RedisCache, got {type_name(remote)}")
+        self.local = local
+        self.remote = remote
+        self._flights = Flights(local)
+        self._listeners: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, InvalidationListener] = (
+            weakref.WeakKeyDictionary()
+        )
+        self._listening: set[InvalidationListener] = set()
+        self._own_writes: dict[str, str] = {}  # name -> stamp: changes that we shall hear of ourselves
+        self._writes = 0
+        self._checks: set[asyncio.Task[None]] = set()
+        self.suspected = 0
+
+    async def get(self, key: Hashable, default: Any = None) -> Any:
+        """Return the value of `key` from the first level that has it, else `default`."""
+        value = self.local.get(key, MISSING)
+        if value is not MISSING:
+            return value
+        token = self.local._begin_load()  # noqa: SLF001
+        try:
+            reading = await self.read(self.remote.text(key))
+            if reading.found and self.local._token_valid(token, key, reading.tags):  # noqa: SLF001
+                self.keep(key, self.remote.text(key), reading)
+        finally:
+            self.local._end_load(token)  # noqa: SLF001
+        return reading.value if reading.found else default
+
+    async def set(
+        self, key: Hashable, value: Any, ttl: float | None = None, tags: Iterable[str] = ()
+    ) -> bool:
+        """Store a value in both levels; False when the local one refused it."""
+        tags, text = tuple(tags), self.remote.text(key)
+        await self._listen()
+        kept = self.local.set(key, value, ttl, (*tags, entry_tag(text)))
+        await self.write(text, value, ttl, tags, token="")
+        return kept
+
+    async def get_or_load(
+        self, key: Hashable, loader: Callable[..., Any], ttl: float | None = None, tags: Iterable[str] = ()
+    ) -> Any:
+        """Return the value of `key`, loading it where both levels lack it; one load serves all callers."""
+        value = self.local.get(key, MISSING)
+        if value is not MISSING:
+            return value
+        tags, text = tuple(tags), self.remote.text(key)
+
+        async def load(flight: Waiting) -> Any:
+            reading = await self.read(text, tags)
+            if reading.found:
+                if self.local._token_valid(flight.token, key, reading.tags):  # noqa: SLF001
+                    self.keep(key, text, reading)
+                return reading.value
+            with self.local._counting():  # noqa: SLF001
+                loaded = _call_loader(loader, key)
+                result = await loaded if inspect.isawaitable(loaded) else loaded
+            self.local._store_loaded(flight, key, result, ttl, (*tags, entry_tag(text)))  # noqa: SLF001
+            if reading.token is not None:
+                await self.write(text, result, ttl, tags, token=reading.token)
+            return result
+
+        return await self._flights.join(key, load, (*tags, entry_tag(text)))
+
+    async def invalidate(self, key: Hashable) -> bool:
+        """Remove `key` here, in Redis and in other processes; True when it was in one of the two levels."""
+        here = self.local.invalidate(key)
+        there = await self.drop(self.remote.text(key))
+        return here or there
+
+    async def invalidate_tags(self, *tags: str) -> int:
+        """Remove everywhere what carries one of the tags; returns how many entries there were here."""
+        removed = self.local.invalidate_tags(*tags)
+        await self.remote.invalidate_tags(*tags)
+        return removed
+
+    async def clear(self) -> None:
+        """Remove everything everywhere."""
+        self.local.clear()
+        await self.remote.clear()
+
+    async def aclose(self) -> None:
+        """Stop listening and close this event loop's connections."""
+        listener = self._listeners.pop(asyncio.get_running_loop(), None)
+        if listener is not None:
+            await listener.stop()
+        await self.remote.aclose()
+
+    def stats(self) -> dict[str, Any]:
+        """Return the local level's figures, the remote one's under ``remote``."""
+        stats = self.local.stats()
+        stats["coalesced"] += self._flights.coalesced
+        remote = self.remote.stats() | {"listening": bool(self._listening), "suspected": self.suspected}
+        return stats | {"remote": remote}
+
+    # -------------------------------------------------------------------------------------------- the levels
+
+    async def read(self, text: str, tags: tuple[str, ...] = ()) -> Reading:
+        """Look a name up in Redis, listening for its changes first."""
+        await self._listen()
+        return await self.remote.read(text, tags)
+
+    async def write(
+        self, text: str, value: Any, ttl: float | None, tags: tuple[str, ...], *, token: str
+    ) -> bool:
+        """Store a value in Redis; the news of it, which comes back to us, won't drop it here."""
+        await self._listen()
+        self._writes += 1
+        stamp = f"{self.remote.origin}.{self._writes}"
+        if len(self._own_writes) >= _MOST_OWN_WRITES:
+            self._own_writes.pop(next(iter(self._own_writes)))
+        self._own_writes[text] = stamp
+        written = await self.remote.write(text, value, ttl, tags, token=token, stamp=stamp)
+        if not written and self._own_writes.get(text) == stamp:
+            del self._own_writes[text]
+        return written
+
+    async def drop(self, text: str) -> bool:
+        """Remove a name from Redis."""
+        self._own_writes.pop(text, None)
+        return await self.remote.drop(text)
+
+    def keep(self, key: Hashable, text: str, reading: Reading) -> None:
+        """Keep locally what Redis had, for as long as it has it."""
+        self.local.set(key, reading.value, reading.ttl, (*reading.tags, entry_tag(text)))
+
+    # ------------------------------------------------------------------------------------- news from others
+
+    async def _listen(self) -> None:
+        """Listen from now on; the first user of an event loop waits for it, as long as for any operation."""
+        loop = asyncio.get_running_loop()
+        if loop in self._listeners:
+            return
+        self._listeners[loop] = listener = self._make_listener()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self.remote.timeout):
+                await listener.tried.wait()
+
+    def _make_listener(self) -> InvalidationListener:
+        owner = weakref.ref(self)
+        box: list[InvalidationListener] = []
+
+        def changed(what: str) -> None:
+            if (cache := owner()) is not None:
+                cache._hear(what)  # noqa: SLF001 - its own method
+
+        def connected(here: bool) -> None:  # noqa: FBT001
+            if (cache := owner()) is not None:
+                cache._on_connection(box[0], here=here)  # noqa: SLF001 - its own method
+
+        box.append(InvalidationListener(self.remote, changed, connected))
+        return box[0]
+
+    def _on_connection(self, listener: InvalidationListener, *, here: bool) -> None:
+        if not here:
+            self._listening.discard(listener)
+            return
+        self._listening.add(listener)
+        if len(self.local):  # what changed while nobody listened is unknown
+            self.suspected += len(self.local)
+        self.local.clear()
+
+    def _hear(self, what: str) -> None:
+        kind, _, name = what.partition(":")
+        if kind == "c":
+            self.local.clear()
+        elif kind == "t":
+            self.local.invalidate_tags(name)
+        elif kind == "v":
+            stamp = self._own_writes.pop(name, None)
+            if stamp is None:
+                self.local.invalidate_tags(entry_tag(name))
+            else:
+                task = asyncio.get_running_loop().create_task(self._check(name, stamp))
+                self._checks.add(task)
+                task.add_done_callback(self._checks.discard)
+
+    async def _check(self, text: str, stamp: str) -> None:
+        """Tell the news of our own write from news of another's: drop the entry unless it is still ours."""
+        if await self.remote.stamp(text) != stamp:
+            self.local.invalidate_tags(entry_tag(text))
+
+
+def entry_tag(text: str) -> tuple[str, str]:
+    """Return the local tag of an entry of Redis, which no tag of a user equals."""
+    return ("redis entry", text)

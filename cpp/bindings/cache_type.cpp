@@ -271,7 +271,8 @@ PyMethodDef methods[] = {
     {"peek", as_method(method_peek), METH_FASTCALL | METH_KEYWORDS,
      "peek($self, key, default=None)\n--\n\nLike get(), but neither counted nor a sign of use."},
     {"invalidate", method_invalidate, METH_O,
-     "invalidate($self, key, /)\n--\n\nRemove `key`; a load of it now under way will not be stored. True when it "
+     "invalidate($self, key, /)\n--\n\nRemove `key`; a load of it now under way will not be stored. True "
+     "when it "
      "was there."},
     {"clear", method_clear, METH_NOARGS,
      "clear($self)\n--\n\nRemove everything; no load now under way will be stored."},

@@ -6,6 +6,7 @@ PYBIND11_MODULE(_core, module) {
   register_clock(module);
   register_engine(module);
   register_batcher(module);
+  register_health_probe(module);
   register_guards(module);
   register_circuit_breaker(module);
   register_cache(module);

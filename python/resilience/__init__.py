@@ -30,7 +30,9 @@ _MODULES = {
         "ProtectedFunction",
         "protected_functions",
     ),
+    "_health_probe": ("HealthProbe",),
     "_keyed_circuit_breaker": ("KeyedCircuitBreaker",),
+    "_loop_lag": ("LoopLag",),
     "_registry": (
         "get_all_circuit_breakers",
         "get_circuit_breaker",

@@ -20,7 +20,9 @@ from resilience._guard import (
     ProtectedFunction as ProtectedFunction,
     protected_functions as protected_functions,
 )
+from resilience._health_probe import HealthProbe as HealthProbe
 from resilience._keyed_circuit_breaker import KeyedCircuitBreaker as KeyedCircuitBreaker
+from resilience._loop_lag import LoopLag as LoopLag
 from resilience._registry import (
     get_all_circuit_breakers as get_all_circuit_breakers,
     get_circuit_breaker as get_circuit_breaker,

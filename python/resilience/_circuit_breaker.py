@@ -11,10 +11,10 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from resilience import _core
-from resilience._breaker_events import TellingBreaker
 from resilience._circuit_breaker_config import CircuitBreakerConfig, ExceptionTypes
 from resilience._contexts import ContextStack, GuardContext
 from resilience._guard import Kind, kind_of, protect
+from resilience._health_probe import ProbedBreaker
 from resilience._registry import configured, register
 from resilience._types import MISSING, STATES, State, type_name
 
@@ -22,7 +22,7 @@ _numbers = itertools.count(1)
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-class CircuitBreaker(TellingBreaker):
+class CircuitBreaker(ProbedBreaker):
     """Stops calling what keeps failing, and tries again after a while.
 
     It wraps coroutine functions, plain functions and generators of both kinds, as a decorator, through
@@ -141,6 +141,7 @@ class CircuitBreaker(TellingBreaker):
         self._config = config = configured(self._name, config)
         self._listeners = ()
         self._events = None
+        self._probers = ()
         self._reason = None
         self._blocks: ContextStack | None = None
         self._set_up(self._name, config._settings, clock)  # noqa: SLF001

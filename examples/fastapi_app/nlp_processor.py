@@ -6,15 +6,18 @@ The model classifies; while its breaker is open or the model fails, keywords do,
 import json
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Literal
+from typing import Any, Literal
 
 from fastapi import FastAPI
 
+from resilience import cache
 from services import Services
 from smart_dispatcher import MODEL_FAILURES, circuit_breaker
 from upstream_client import MalformedAnswerError, UpstreamClient
 
 CLASSIFICATION_TOKENS = 32
+CLASSIFICATION_TTL = 600.0
+MAX_CLASSIFICATIONS = 10_000
 KEYWORD_CONFIDENCE = 0.4
 
 
@@ -72,12 +75,21 @@ class NlpProcessor:
     """Classifies commands, whatever state the model is in."""
 
     def __init__(self, services: Services) -> None:
-        self._services = services
+        @cache(CLASSIFICATION_TTL, max_entries=MAX_CLASSIFICATIONS, name="nlp_processor")
+        async def classification(text: str) -> Classification:
+            return await ask_for_intent(services.upstream, text)
+
+        self._classification = classification
+        services.caches["nlp_processor"] = self.get_cache_stats
+
+    def get_cache_stats(self) -> dict[str, Any]:
+        """Return the figures of the cache of classifications."""
+        return self._classification.stats()
 
     async def classify(self, text: str) -> Classification:
         """Return what a command asks for; never fails for the model's sake."""
         try:
-            return await ask_for_intent(self._services.upstream, text)
+            return await self._classification(text)
         except MODEL_FAILURES:
             return classify_by_keywords(text)
 

@@ -9,11 +9,14 @@ from fastapi import APIRouter, FastAPI, Request
 from pydantic import BaseModel, Field, StringConstraints
 from starlette.exceptions import HTTPException
 
+from resilience import cache
 from services import Services
 from smart_dispatcher import MODEL_FAILURES, circuit_breaker
 from upstream_client import Answer, UpstreamClient
 
 MAX_COMMAND = 8_000
+ANSWER_TTL = 300.0
+MAX_ANSWERS = 10_000
 FALLBACK_TEXT = (
     "The language model cannot be reached right now; your request was understood, please repeat it soon."
 )
@@ -74,10 +77,17 @@ class Orchestrator:
     def __init__(self, services: Services) -> None:
         self._services = services
 
+        @cache(ANSWER_TTL, max_entries=MAX_ANSWERS, name="ollama_responses")
+        async def answer(prompt: str) -> Answer:
+            return await ask_model(services.upstream, prompt)
+
+        self._answer = answer
+        services.caches["ollama_responses"] = answer.stats
+
     async def ask(self, prompt: str) -> Reply:
-        """Answer a prompt; with the fallback when the model fails or its breaker is open."""
+        """Answer a prompt, from the cache if it is there; with the fallback when the model fails or is spared."""
         try:
-            answer = await ask_model(self._services.upstream, prompt)
+            answer = await self._answer(prompt)
         except MODEL_FAILURES:
             return Reply(FALLBACK_TEXT, is_fallback=True)
         return Reply(

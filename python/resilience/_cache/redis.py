@@ -133,7 +133,7 @@ class RedisCache:
             await client.connection_pool.disconnect()
 
     def stats(self) -> dict[str, Any]:
-        """Return counters, ready for JSON: ``errors`` of Redis, and calls that the breaker ``rejected``, among them."""
+        """Return counters, ready for JSON; ``rejected`` are the calls that the breaker spared Redis."""
         return {**self._counts, "state": str(self.breaker.state)}
 
     # ----------------------------------------------------------------------------------------- as a level

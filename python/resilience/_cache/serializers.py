@@ -105,7 +105,7 @@ def _json_dump(value: Any) -> bytes:
 def import_msgpack() -> Any:
     """Return the msgpack package."""
     try:
-        import msgpack
+        import msgpack  # type: ignore[import-untyped]
     except ImportError as error:
         raise ImportError("MessagePack needs the extra: pip install 'resilience-native[redis]'") from error
     return msgpack

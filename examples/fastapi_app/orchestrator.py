@@ -106,8 +106,11 @@ class Orchestrator:
         dispatcher = self._services.dispatcher
         if dispatcher is None:
             raise HTTPException(HTTPStatus.SERVICE_UNAVAILABLE, "The dispatcher is not up.")
+        events = self._services.events
         classification = await self._services.nlp_processor.classify(command.text)
+        events.publish("command.dispatched", intent=classification.intent)
         result = await dispatcher.dispatch(classification, command.text)
+        events.publish("command.finished", handled_by=result.target.id, degraded=result.is_fallback)
         return CommandResult(
             intent=classification.intent,
             confidence=classification.confidence,

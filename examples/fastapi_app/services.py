@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from agents import Agents
+    from auth import Verifier
+    from live_events import LiveEvents
     from nlp_processor import NlpProcessor
     from orchestrator import Orchestrator
     from pooling_probe import PoolingProbe
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from upstream_client import UpstreamClient
     from upstream_process import LocalUpstream
     from workflows import Workflows
+    from workspace import Workspace
 
 Runner = Callable[[], AbstractAsyncContextManager[object]]
 Figures = Callable[[], Mapping[str, Any]]
@@ -40,6 +43,9 @@ class Services:
     workflows: Workflows = field(init=False)
     orchestrator: Orchestrator = field(init=False)
     pooling: PoolingProbe = field(init=False)
+    events: LiveEvents = field(init=False)
+    verifier: Verifier = field(init=False)
+    workspace: Workspace = field(init=False)
     dispatcher: SmartDispatcher | None = None
     local_upstream: LocalUpstream | None = None
     caches: dict[str, Figures] = field(default_factory=dict)

@@ -2,12 +2,16 @@
 
 from enum import StrEnum
 from functools import lru_cache
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Self
 
-from pydantic import AliasChoices, Field, SecretStr
+from pydantic import AliasChoices, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from resilience.fastapi import is_loopback
+
+MIN_SECRET_BYTES = 32
+SAMPLE_SECRET = "replace-me"  # noqa: S105 - what .env.sample says
 
 Seconds = Annotated[float, Field(gt=0, le=3600)]
 
@@ -22,7 +26,9 @@ class Environment(StrEnum):
 class Settings(BaseSettings):
     """Every setting of the server, named `RESILIENCE_<FIELD>` but for the providers' own variables."""
 
-    model_config = SettingsConfigDict(env_prefix="RESILIENCE_", env_file=".env", extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(
+        env_prefix="RESILIENCE_", env_file=".env", extra="ignore", frozen=True, hide_input_in_errors=True
+    )
 
     environment: Environment = Environment.DEVELOPMENT
     host: str = "127.0.0.1"
@@ -30,6 +36,10 @@ class Settings(BaseSettings):
     workers: int = Field(default=1, ge=1, le=64)
     test_endpoints: bool | None = Field(default=None, description="default: on in development only")
     admin_token: SecretStr | None = None
+
+    jwt_secret: SecretStr | None = Field(default=None, description="at least 32 bytes; needed in production")
+    users: dict[str, SecretStr] = Field(default_factory=dict, description="name to salt$hash, as JSON")
+    workspace: Path = Path(__file__).parents[2] / ".cache" / "workspace"
 
     openai_api_key: SecretStr | None = Field(default=None, validation_alias=AliasChoices("OPENAI_API_KEY"))
     openai_base_url: str = Field(
@@ -48,7 +58,24 @@ class Settings(BaseSettings):
     keepalive_timeout: Seconds = 30.0
     recovery_timeout: Seconds = 5.0
     check_interval: Seconds = 5.0
+    drain_grace: Annotated[float, Field(ge=0, le=60)] = 0.5
     drain_timeout: int = Field(default=20, ge=1, le=300)
+
+    @model_validator(mode="after")
+    def _is_safe(self) -> Self:
+        """Refuse to start with a weak or sample secret, or in production without one."""
+        for name in ("jwt_secret", "admin_token"):
+            secret: SecretStr | None = getattr(self, name)
+            if secret is None:
+                continue
+            value = secret.get_secret_value()
+            if len(value.encode()) < MIN_SECRET_BYTES:
+                raise ValueError(f"{name} must have at least {MIN_SECRET_BYTES} bytes")
+            if value.startswith(SAMPLE_SECRET):
+                raise ValueError(f"{name} still has the value of .env.sample")
+        if self.environment is Environment.PRODUCTION and self.users and self.jwt_secret is None:
+            raise ValueError("jwt_secret must be set in production")
+        return self
 
     @property
     def has_test_endpoints(self) -> bool:

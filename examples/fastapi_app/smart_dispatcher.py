@@ -25,6 +25,7 @@ _BREAKERS: dict[str, dict[str, Any]] = {
     "nlp_processor": {"failure_threshold": 3},
     "ollama": {"failure_threshold": 3, "slow_call_duration": 4.0, "slow_call_rate_threshold": 0.8},
     "embeddings": {"failure_threshold": 3},
+    "auth": {"failure_threshold": 3},
 }
 _KEPT_TRANSITIONS = 256
 

@@ -10,10 +10,14 @@ from collections.abc import AsyncIterator
 
 import uvicorn
 from fastapi import FastAPI
+from uvicorn.supervisors import Multiprocess
 
 import agents
+import auth
 import cache_metrics
 import comprehensive_metrics
+import files
+import live_events
 import nlp_processor
 import orchestrator
 import pooling_probe
@@ -22,6 +26,7 @@ import smart_dispatcher
 import testing_routes
 import upstream_client
 import workflows
+from draining_server import DrainingServer
 from resilience.fastapi import AdminPolicy, install, lifespan
 from services import Services
 from settings import Settings, get_settings
@@ -38,6 +43,9 @@ PARTS = (
     orchestrator,
     agents,
     workflows,
+    auth,
+    files,
+    live_events,
     pooling_probe,
     process_metrics,
     cache_metrics,
@@ -68,10 +76,11 @@ def create_app(settings: Settings) -> FastAPI:
 app = create_app(get_settings())
 
 
-def serve(application: FastAPI | str, settings: Settings) -> None:
-    """Serve an application, or with several workers its import path, until told to stop."""
-    uvicorn.run(
-        application,
+def serve(settings: Settings) -> None:
+    """Serve until told to stop, by one process or by several."""
+    target = app if settings.workers == 1 else "unified_server:app"
+    config = uvicorn.Config(
+        target,
         host=settings.host,
         port=settings.port,
         workers=settings.workers,
@@ -79,19 +88,24 @@ def serve(application: FastAPI | str, settings: Settings) -> None:
         timeout_graceful_shutdown=settings.drain_timeout,
         timeout_worker_healthcheck=WORKER_START_TIMEOUT,
     )
+    if settings.workers == 1:
+        drain = app.state.resilience.lifecycle.drain
+        DrainingServer(config, drain=drain, grace=settings.drain_grace).run()
+        return
+    Multiprocess(config, sockets=[config.bind_socket()]).run()
 
 
 def main() -> None:
     """Serve by the settings; several workers share one local upstream, which they learn of by environment."""
     settings = get_settings()
     if settings.workers == 1 or not settings.starts_local_upstream:
-        serve(app if settings.workers == 1 else "unified_server:app", settings)
+        serve(settings)
         return
     upstream = LocalUpstream()
     upstream.start()
     os.environ["RESILIENCE_UPSTREAM_URL"] = upstream.url
     try:
-        serve("unified_server:app", settings)
+        serve(settings)
     finally:
         upstream.stop()
 

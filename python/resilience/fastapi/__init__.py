@@ -15,7 +15,13 @@ from resilience.fastapi._admission import Admission
 from resilience.fastapi._config import FastAPIConfig
 from resilience.fastapi._correlation import correlation_id
 from resilience.fastapi._endpoints import EndpointConfig, EndpointTable, Priority, endpoint
-from resilience.fastapi._health import DependencyChecks, Phase, circuit_breaker_router, health_router
+from resilience.fastapi._health import (
+    DependencyChecks,
+    Lifecycle,
+    Phase,
+    circuit_breaker_router,
+    health_router,
+)
 from resilience.fastapi._install import Resilience, install, lifespan
 from resilience.fastapi._metrics import MetricSources, metrics_router
 from resilience.fastapi._middleware import ResilienceMiddleware
@@ -29,6 +35,7 @@ __all__ = [
     "EndpointConfig",
     "EndpointTable",
     "FastAPIConfig",
+    "Lifecycle",
     "MetricSources",
     "Phase",
     "Priority",

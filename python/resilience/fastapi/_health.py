@@ -132,6 +132,30 @@ class Phase(StrEnum):
     DRAINING = "draining"
 
 
+class Lifecycle:
+    """The phase that a service is in, and who wants to know when it begins to drain."""
+
+    def __init__(self) -> None:
+        self.phase = Phase.STARTING
+        self._on_drain: list[Callable[[], object]] = []
+
+    @property
+    def is_draining(self) -> bool:
+        """Whether the service is on its way out."""
+        return self.phase is Phase.DRAINING
+
+    def on_drain(self, callback: Callable[[], object]) -> None:
+        """Call back once, on the event loop, when draining begins."""
+        self._on_drain.append(callback)
+
+    def drain(self) -> None:
+        """Begin to drain: not ready any more, connections are closed after their response, streams end."""
+        if not self.is_draining:
+            self.phase = Phase.DRAINING
+            for callback in self._on_drain:
+                callback()
+
+
 health_router = APIRouter(tags=["health"])
 
 _UNAVAILABLE: dict[int | str, dict[str, Any]] = {
@@ -173,10 +197,10 @@ async def health(request: Request) -> JSONResponse:
 async def ready(request: Request) -> JSONResponse:
     """Report whether to send requests here: not while starting, draining or lacking what is required."""
     state = request.app.state.resilience
-    is_ready = state.phase is Phase.SERVING and state.dependencies.required_are_up
+    is_ready = state.lifecycle.phase is Phase.SERVING and state.dependencies.required_are_up
     body = {
         "status": "ready" if is_ready else "not ready",
-        "phase": state.phase.value,
+        "phase": state.lifecycle.phase.value,
         "dependencies": state.dependencies.report(),
     }
     return _answer(body, available=is_ready)

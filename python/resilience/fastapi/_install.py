@@ -13,7 +13,13 @@ from resilience.fastapi._admin import AdminPolicy
 from resilience.fastapi._admission import Admission
 from resilience.fastapi._config import FastAPIConfig
 from resilience.fastapi._endpoints import EndpointTable
-from resilience.fastapi._health import DependencyChecks, Phase, circuit_breaker_router, health_router
+from resilience.fastapi._health import (
+    DependencyChecks,
+    Lifecycle,
+    Phase,
+    circuit_breaker_router,
+    health_router,
+)
 from resilience.fastapi._metrics import MetricSources, dependency_families, http_families, metrics_router
 from resilience.fastapi._middleware import ResilienceMiddleware
 from resilience.fastapi._problems import add_problem_handlers
@@ -33,7 +39,7 @@ class Resilience:
     metrics: RequestMetrics = field(default_factory=RequestMetrics)
     sources: MetricSources = field(default_factory=MetricSources)
     loop_lag: LoopLag = field(default_factory=LoopLag)
-    phase: Phase = Phase.STARTING
+    lifecycle: Lifecycle = field(default_factory=Lifecycle)
 
     def lag(self) -> float:
         """Return the present lag of the event loop in seconds."""
@@ -84,6 +90,7 @@ def install(
         admission=state.admission,
         max_body_bytes=config.max_body_bytes,
         cache=cache,
+        lifecycle=state.lifecycle,
     )
     add_problem_handlers(app)
     app.include_router(health_router)
@@ -107,8 +114,8 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     state.endpoints.add_marked(app.routes)
     with state.loop_lag:
         async with state.dependencies.running(), state.sources.shared():
-            state.phase = Phase.SERVING
+            state.lifecycle.phase = Phase.SERVING
             try:
                 yield
             finally:
-                state.phase = Phase.DRAINING
+                state.lifecycle.drain()

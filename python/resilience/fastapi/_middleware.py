@@ -16,8 +16,11 @@ from resilience.fastapi import _body, _correlation
 from resilience.fastapi._admission import Admission
 from resilience.fastapi._endpoint_call import serve_endpoint
 from resilience.fastapi._endpoints import EndpointPolicy, EndpointTable, Priority
+from resilience.fastapi._health import Lifecycle
 from resilience.fastapi._problems import problem_response
 from resilience.fastapi._request_metrics import PROBES, UNMATCHED, RequestMetrics
+
+_CLOSE = (b"connection", b"close")
 
 _log = logging.getLogger("resilience.fastapi")
 
@@ -35,6 +38,7 @@ class ResilienceMiddleware:
         admission: What is refused under overload; limits in progress at 1,000 by default.
         max_body_bytes: Longest request body where an endpoint sets no other.
         cache: Wraps the application in one that answers from stored responses; none by default.
+        lifecycle: While it drains, every connection is closed after its response.
     """
 
     def __init__(
@@ -46,6 +50,7 @@ class ResilienceMiddleware:
         admission: Admission | None = None,
         max_body_bytes: int = _body.DEFAULT_MAX_BODY,
         cache: Callable[[ASGIApp], ASGIApp] | None = None,
+        lifecycle: Lifecycle | None = None,
     ) -> None:
         if max_body_bytes < 0:
             raise ValueError(f"max_body_bytes must be at least 0, got {max_body_bytes!r}")
@@ -54,6 +59,7 @@ class ResilienceMiddleware:
         self._endpoints = endpoints if endpoints is not None else EndpointTable()
         self._admission = admission if admission is not None else Admission()
         self._max_body = max_body_bytes
+        self._lifecycle = lifecycle if lifecycle is not None else Lifecycle()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI connection."""
@@ -68,12 +74,15 @@ class ResilienceMiddleware:
         identity = _correlation.choose(scope["headers"])
         header = (_correlation.HEADER, identity)
         status = 0
+        lifecycle = self._lifecycle
 
         def marked(message: Message) -> Awaitable[None]:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
                 message["headers"] = [*message.get("headers", ()), header]
+                if lifecycle.is_draining:
+                    message["headers"].append(_CLOSE)
             return send(message)
 
         metrics = self.metrics

@@ -40,29 +40,35 @@ CircuitBreaker::CircuitBreaker(std::shared_ptr<const CircuitBreakerConfig> confi
 
 CircuitBreaker::~CircuitBreaker() { delete extra_.load(std::memory_order_acquire); }
 
-// Locks the stripe that this thread counts in. Collisions are what makes more stripes; windows of calls can't
-// be split, so there the first stripe stays the only one.
+// The stripe that this thread counts in. Windows of calls can't be split, so there the first stays the only
+// one.
+CircuitBreaker::Stripe& CircuitBreaker::own_stripe() const noexcept {
+  const Stripes* extra = extra_.load(std::memory_order_acquire);
+  if (extra == nullptr || config().window_calls != 0) [[likely]] {
+    return base_;
+  }
+  return extra->all[thread_slot() & (stripe_count() - 1)]->stripe;
+}
+
+// Locks this thread's stripe. A collision in the first one is what makes more of them; from then on the first
+// rests, so that nothing is written beside the fields that every call reads.
 CircuitBreaker::Stripe& CircuitBreaker::lock_stripe() noexcept {
-  Stripes* extra = extra_.load(std::memory_order_acquire);
-  if (extra == nullptr) {
-    if (base_.lock.try_lock()) {
-      return base_;
-    }
-    const CircuitBreakerConfig& settings = config();
-    if (settings.window_calls != 0) {
-      base_.lock.lock();
-      return base_;
-    }
+  Stripe& present = own_stripe();
+  if (present.lock.try_lock()) {
+    return present;
+  }
+  const CircuitBreakerConfig& settings = config();
+  if (settings.window_calls == 0 && extra_.load(std::memory_order_relaxed) == nullptr) {
     auto grown = std::make_unique<Stripes>();
-    for (std::size_t i = 1; i < stripe_count(); ++i) {
+    for (std::size_t i = 0; i < stripe_count(); ++i) {
       grown->all.push_back(std::make_unique<Stripes::Padded>(settings));
     }
-    if (extra_.compare_exchange_strong(extra, grown.get(), std::memory_order_acq_rel)) {
-      extra = grown.release();
+    Stripes* none = nullptr;
+    if (extra_.compare_exchange_strong(none, grown.get(), std::memory_order_acq_rel)) {
+      (void)grown.release();
     }
   }
-  const std::size_t slot = thread_slot() & (stripe_count() - 1);
-  Stripe& stripe = slot == 0 || config().window_calls != 0 ? base_ : extra->all[slot - 1]->stripe;
+  Stripe& stripe = own_stripe();
   stripe.lock.lock();
   return stripe;
 }
@@ -73,8 +79,9 @@ void CircuitBreaker::clear_windows() {
   window_troubled_.store(false, std::memory_order_relaxed);
 }
 
-// Counts one outcome in a locked stripe; true when it changed the window.
-bool CircuitBreaker::count(Stripe& stripe, Outcome outcome, bool slow, Nanos duration, Nanos now) {
+// Counts one outcome in a locked stripe.
+CircuitBreaker::Counted CircuitBreaker::count(Stripe& stripe, Outcome outcome, bool slow, Nanos duration,
+                                              Nanos now) {
   stripe.totals.slow += slow ? 1 : 0;
   switch (outcome) {
     case Outcome::success:
@@ -89,11 +96,11 @@ bool CircuitBreaker::count(Stripe& stripe, Outcome outcome, bool slow, Nanos dur
       break;
     case Outcome::ignored:
       ++stripe.totals.ignored;
-      return false;
+      return Counted::nowhere;
     case Outcome::cancelled:
       ++stripe.totals.cancelled;
       if (!slow) {
-        return false;
+        return Counted::nowhere;
       }
       break;
   }
@@ -101,11 +108,11 @@ bool CircuitBreaker::count(Stripe& stripe, Outcome outcome, bool slow, Nanos dur
   if ((failure || slow) && !window_troubled_.load(std::memory_order_relaxed)) {
     window_troubled_.store(true, std::memory_order_relaxed);
   }
-  stripe.add(failure, slow, now);
+  const bool first = stripe.add(failure, slow, now);
   if (outcome != Outcome::cancelled) {
     stripe.latency.record(duration);
   }
-  return true;
+  return first ? Counted::in_new_bucket : Counted::in_window;
 }
 
 bool CircuitBreaker::rates_exceeded(const WindowCounts& counts,
@@ -123,9 +130,8 @@ bool CircuitBreaker::rates_exceeded(const WindowCounts& counts,
 
 bool CircuitBreaker::record_quiet_success(BreakerPermit permit, Nanos duration, Nanos now) noexcept {
   const CircuitBreakerConfig& settings = config();
-  Stripe& stripe = base_;
+  Stripe& stripe = own_stripe();
   if (permit.lease != 0 || window_troubled_.load(std::memory_order_relaxed) ||
-      extra_.load(std::memory_order_relaxed) != nullptr ||
       (settings.slow_call_duration && duration >= *settings.slow_call_duration) || !stripe.lock.try_lock()) {
     return false;
   }
@@ -147,7 +153,7 @@ Recorded CircuitBreaker::record(BreakerPermit permit, Outcome outcome, Nanos dur
   const CircuitBreakerConfig& settings = config();
   Recorded result;
   WindowCounts counts;
-  bool counted = false;
+  bool sum_up = false;
   {
     Stripe& stripe = lock_stripe();
     const SpinGuard guard(stripe.lock, std::adopt_lock);
@@ -163,30 +169,45 @@ Recorded CircuitBreaker::record(BreakerPermit permit, Outcome outcome, Nanos dur
       return result;
     }
     result.slow = is_slow(settings, outcome, duration);
-    counted = count(stripe, outcome, result.slow, duration, now) && present == BreakerState::closed;
-    if (counted && extra_.load(std::memory_order_relaxed) == nullptr) {
-      counts = stripe.expire(now);
+    const Counted counted = count(stripe, outcome, result.slow, duration, now);
+    if (counted == Counted::nowhere || present != BreakerState::closed ||
+        !window_troubled_.load(std::memory_order_relaxed)) {
+      return result;
+    }
+    counts = stripe.expire(now);
+    if (extra_.load(std::memory_order_relaxed) != nullptr) {
+      // A success can tip a rate only by reaching minimum_calls, or after others have left the window.
+      if (outcome == Outcome::success && !result.slow && counted != Counted::in_new_bucket &&
+          counts.calls > settings.minimum_calls) {
+        return result;
+      }
+      sum_up = true;
     }
   }
-  if (!counted || !window_troubled_.load(std::memory_order_relaxed)) {
-    return result;
-  }
-  if (extra_.load(std::memory_order_acquire) != nullptr) {
+  if (sum_up) {
     counts = {};
     visit_stripes([&counts, now](Stripe& stripe) { counts += stripe.expire(now); });
   }
+  result.change = judge(permit, outcome, counts, now);
+  return result;
+}
+
+// Opens the breaker when a counted outcome was one too many for it.
+std::optional<StateChange> CircuitBreaker::judge(BreakerPermit permit, Outcome outcome,
+                                                 const WindowCounts& counts, Nanos now) {
+  const CircuitBreakerConfig& settings = config();
   const bool in_a_row = settings.failure_threshold != 0 && outcome == Outcome::failure &&
                         consecutive_failures_.load(std::memory_order_relaxed) >= settings.failure_threshold;
   if (in_a_row || rates_exceeded(counts, settings)) {
     const SpinGuard guard(mutex_);
     if (generation_of(word_.load(std::memory_order_relaxed)) == permit.generation) {
-      result.change = open_for_recovery(now);
+      return open_for_recovery(now);
     }
   } else if (counts.failures == 0 && counts.slow == 0 &&
              consecutive_failures_.load(std::memory_order_relaxed) == 0) {
     window_troubled_.store(false, std::memory_order_relaxed);
   }
-  return result;
+  return std::nullopt;
 }
 
 Recorded CircuitBreaker::record_probe(BreakerPermit permit, Outcome outcome, Nanos duration, Nanos now) {

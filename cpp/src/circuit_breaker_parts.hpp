@@ -9,7 +9,7 @@
 namespace resilience {
 
 struct CircuitBreaker::Stripes {
-  struct alignas(64) Padded {  // a cache line apart from its neighbours
+  struct alignas(128) Padded {  // cache lines are fetched in pairs
     explicit Padded(const CircuitBreakerConfig& config)
         : stripe(config.monitor_window, config.window_calls) {}
     Stripe stripe;

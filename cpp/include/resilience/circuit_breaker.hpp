@@ -10,9 +10,10 @@
 //
 // Thread-safety: everything may be called from any thread; no lock outlives a call. Outcomes go to a stripe
 // chosen by thread once threads have been seen to collide, so that they don't queue up behind each other; one
-// thread at a time never pays for stripes. Transitions are rare and take a lock of their own. Complexity:
-// O(1) a call. Memory: under 1 KiB until stripes are needed. Events are returned, never delivered: the caller
-// tells listeners after every lock is free.
+// thread at a time never pays for stripes. With several of them, rates are judged at each failure and slow
+// call, while calls are few and once a bucket of the window, not at each success. Transitions are rare and
+// take a lock of their own. Complexity: O(1) a call. Memory: under 1 KiB until stripes are needed. Events are
+// returned, never delivered: the caller tells listeners after every lock is free.
 #pragma once
 
 #include <array>
@@ -141,6 +142,7 @@ class CircuitBreaker {
 
  private:
   using Stripe = OutcomeStripe;
+  enum class Counted : std::uint8_t { nowhere, in_window, in_new_bucket };
   struct Stripes;  // more of them, once threads collide
   struct Periods;  // what only a breaker that has left `closed` needs
 
@@ -150,11 +152,14 @@ class CircuitBreaker {
   }
   static std::uint32_t generation_of(std::uint32_t word) noexcept { return word >> kStateBits; }
 
+  [[nodiscard]] Stripe& own_stripe() const noexcept;
   Stripe& lock_stripe() noexcept RESILIENCE_UNCHECKED;  // which lock it holds depends on the thread
   template <typename Visit>
   void visit_stripes(Visit visit) const;
   void clear_windows();
-  bool count(Stripe& stripe, Outcome outcome, bool slow, Nanos duration, Nanos now);
+  Counted count(Stripe& stripe, Outcome outcome, bool slow, Nanos duration, Nanos now);
+  std::optional<StateChange> judge(BreakerPermit permit, Outcome outcome, const WindowCounts& counts,
+                                   Nanos now);
   [[nodiscard]] bool rates_exceeded(const WindowCounts& counts,
                                     const CircuitBreakerConfig& config) const noexcept;
   [[nodiscard]] Admission acquire_guarded(Nanos now);

@@ -41,12 +41,13 @@ struct OutcomeStripe {
       : time_window(monitor_window),
         count_window(window_calls == 0 ? nullptr : std::make_unique<CountWindow>(window_calls)) {}
 
-  void add(bool failure, bool slow, Nanos now) {
+  // True when the outcome is the first of its bucket.
+  bool add(bool failure, bool slow, Nanos now) {
     if (count_window) {
       count_window->add(failure, slow);
-    } else {
-      time_window.add(now, failure, slow);
+      return false;
     }
+    return time_window.add(now, failure, slow);
   }
   const WindowCounts& expire(Nanos now) {
     return count_window ? count_window->counts() : time_window.expire(now);

@@ -44,8 +44,10 @@ class TimeWindow {
   // REQUIRES: length >= kBuckets nanoseconds.
   explicit TimeWindow(Nanos length) noexcept : width_(length / static_cast<Nanos>(kBuckets)) {}
 
-  void add(Nanos now, bool failure, bool slow) noexcept {
-    if (now >= bucket_end_) {
+  // True when the outcome is the first of its bucket.
+  bool add(Nanos now, bool failure, bool slow) noexcept {
+    const bool first = now >= bucket_end_;
+    if (first) {
       advance(now);
     }
     const WindowCounts one{1, failure ? 1U : 0U, slow ? 1U : 0U};
@@ -55,6 +57,7 @@ class TimeWindow {
       widen()[cursor_] += one;
     }
     total_ += one;
+    return first;
   }
   // Counts of what is still inside at `now`; drops what is not.
   const WindowCounts& expire(Nanos now) noexcept {

@@ -12,5 +12,11 @@ void register_health_probe(pybind11::module_& module);
 void register_guards(pybind11::module_& module);
 void register_circuit_breaker(pybind11::module_& module);
 void register_cache(pybind11::module_& module);
+void register_adaptive_limit(pybind11::module_& module);
+void register_bulkhead(pybind11::module_& module);
+void register_hedge(pybind11::module_& module);
+void register_rate_limiter(pybind11::module_& module);
+void register_retry(pybind11::module_& module);
+void register_timeout_queue(pybind11::module_& module);
 
 }  // namespace resilience::bindings

@@ -25,6 +25,8 @@ bool init_errors() {
   classes.rejected_error = find("RejectedError");
   classes.circuit_open = find("CircuitOpenError");
   classes.call_timeout = find("CallTimeoutError");
+  classes.bulkhead_full = find("BulkheadFullError");
+  classes.rate_limited = find("RateLimitedError");
   classes.batch_error = find("BatchError");
   classes.batch_queue_full = find("BatchQueueFullError");
   classes.batcher_closed = find("BatcherClosedError");

@@ -15,6 +15,8 @@ struct Errors {
   PyObject* batch_error = nullptr;
   PyObject* batch_queue_full = nullptr;
   PyObject* batcher_closed = nullptr;
+  PyObject* bulkhead_full = nullptr;
+  PyObject* rate_limited = nullptr;
 };
 
 // The classes, imported from resilience.errors on the first use. REQUIRES: init_errors() succeeded.

@@ -1,6 +1,8 @@
 #include "guard.hpp"
 
 #include "errors.hpp"
+#include "policy_layer.hpp"
+#include "py_ref.hpp"
 
 namespace resilience::bindings {
 
@@ -109,6 +111,13 @@ PyTypeObject* guard_type() { return type; }
 
 PyObject* call_plain(Guard* guard, PyObject* function, PyObject* const* args, std::size_t nargsf,
                      PyObject* kwnames) {
+  if (guard->plan.policies != nullptr) {
+    PyRef keep = PyRef::share(reinterpret_cast<PyObject*>(guard));  // it owns what the call asks
+    PolicyLayer* layer = use(guard->plan.policies);
+    PyObject* result = call_plain_under(*layer, function, args, nargsf, kwnames);
+    leave(layer);
+    return result;
+  }
   BreakerLayer* breaker = guard->plan.breaker;
   if (breaker == nullptr) {
     return PyObject_Vectorcall(function, args, nargsf, kwnames);
@@ -131,12 +140,15 @@ PyObject* call_plain(Guard* guard, PyObject* function, PyObject* const* args, st
 int traverse_plan(const Plan& plan, visitproc visit, void* arg) {
   Py_VISIT(plan.breaker_owner);
   Py_VISIT(plan.fallback);
-  return 0;
+  return plan.policies == nullptr ? 0 : traverse_layer(*plan.policies, visit, arg);
 }
 
 void clear_plan(Plan& plan) {
   Py_CLEAR(plan.breaker_owner);
   Py_CLEAR(plan.fallback);
+  if (PolicyLayer* policies = std::exchange(plan.policies, nullptr)) {
+    leave(policies);
+  }
 }
 
 bool init_guard(PyObject* module) {

@@ -14,12 +14,15 @@
 
 namespace resilience::bindings {
 
+struct PolicyLayer;
+
 struct Plan {
   BreakerLayer* breaker = nullptr;    // null: none
   PyObject* breaker_owner = nullptr;  // keeps `breaker` alive when it is another guard's
   PyObject* fallback = nullptr;       // what answers instead of a rejection; null: nothing
   bool fallback_callable = false;
-  bool keeps_arguments = false;  // they are needed after the first call: by the fallback
+  bool keeps_arguments = false;     // they are needed besides the first call: by a fallback, to call again
+  PolicyLayer* policies = nullptr;  // further policies, and then the breaker and its fallback too; null: none
 };
 
 struct Guard {
@@ -31,6 +34,7 @@ enum class FunctionKind : int { coroutine, plain, async_generator, generator };
 bool init_guard(PyObject* module);
 bool init_guarded_call(PyObject* module);
 bool init_guarded_function(PyObject* module);
+bool init_pipeline_call(PyObject* module);
 
 PyTypeObject* guard_type();
 
@@ -42,6 +46,10 @@ bool makes_coroutine(PyObject* function);
 // make_guarded_call() for such a function, with the coroutine made at once unless the plan keeps arguments.
 PyObject* make_started_call(Guard* guard, PyObject* function, PyObject* const* args, std::size_t nargsf,
                             PyObject* kwnames);
+// The same under a guard with a policy layer, and with the function's coroutine (stolen).
+PyObject* make_pipeline_call(Guard* guard, PyObject* function, PyObject* const* args, Py_ssize_t nargs,
+                             PyObject* kwnames);
+PyObject* make_pipeline_call_with(Guard* guard, PyObject* coroutine);
 // Runs a plain function under the guard, now.
 PyObject* call_plain(Guard* guard, PyObject* function, PyObject* const* args, std::size_t nargsf,
                      PyObject* kwnames);

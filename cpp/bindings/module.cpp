@@ -10,4 +10,10 @@ PYBIND11_MODULE(_core, module) {
   register_guards(module);
   register_circuit_breaker(module);
   register_cache(module);
+  register_adaptive_limit(module);
+  register_bulkhead(module);
+  register_hedge(module);
+  register_rate_limiter(module);
+  register_retry(module);
+  register_timeout_queue(module);
 }

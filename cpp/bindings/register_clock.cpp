@@ -38,7 +38,17 @@ void register_clock(py::module_& module) {
       .def(
           "advance", [](ManualClock& clock, double seconds) { clock.advance(checked_duration(seconds)); },
           py::arg("seconds"),
-          "Move time forward by `seconds` (>= 0), running each timer at its own deadline on the way.");
+          "Move time forward by `seconds` (>= 0), running each timer at its own deadline on the way.")
+      .def(
+          "call_later",
+          [](ManualClock& clock, double seconds, py::function callback) {
+            return clock.schedule(saturating_add(clock.now(), checked_duration(seconds)),
+                                  [callback = std::move(callback)] { callback(); });
+          },
+          py::arg("seconds"), py::arg("callback"),
+          "Call `callback()` from advance() once `seconds` (>= 0) have passed; returns the timer's id.")
+      .def("cancel", &ManualClock::cancel, py::arg("timer"),
+           "Cancel a timer by its id; false when it has already run.");
 }
 
 }  // namespace resilience::bindings

@@ -10,6 +10,10 @@ from typing import Any
 __version__ = "0.1.0"
 
 _MODULES = {
+    "_adaptive_limit": (
+        "AdaptiveLimit",
+        "adaptive_limit",
+    ),
     "_batched": (
         "batch_requests",
         "batched",
@@ -17,6 +21,10 @@ _MODULES = {
         "llm_batcher",
     ),
     "_batcher": ("RequestBatcher",),
+    "_bulkhead": (
+        "Bulkhead",
+        "bulkhead",
+    ),
     "_cache": (
         "Cache",
         "RedisCache",
@@ -26,19 +34,49 @@ _MODULES = {
     "_circuit_breaker": ("CircuitBreaker",),
     "_circuit_breaker_config": ("CircuitBreakerConfig",),
     "_core": ("Clock",),
+    "_deadline": (
+        "Timeouts",
+        "deadline",
+        "deadline_headers",
+        "remaining",
+    ),
+    "_fallback": (
+        "Fallback",
+        "fallback",
+    ),
     "_guard": (
         "ProtectedFunction",
         "protected_functions",
     ),
     "_health_probe": ("HealthProbe",),
+    "_hedge": (
+        "Hedge",
+        "hedge",
+    ),
     "_keyed_circuit_breaker": ("KeyedCircuitBreaker",),
     "_loop_lag": ("LoopLag",),
+    "_named": ("get_pipeline",),
+    "_pipeline": ("Pipeline",),
+    "_rate_limit": (
+        "RateLimit",
+        "rate_limit",
+    ),
     "_registry": (
         "get_all_circuit_breakers",
         "get_circuit_breaker",
         "remove_circuit_breaker",
     ),
+    "_retry": (
+        "Retry",
+        "RetryBudget",
+        "retry",
+    ),
+    "_timeout": (
+        "Timeout",
+        "timeout",
+    ),
     "_types": ("State",),
+    "_waiting": ("priority",),
     "config": (
         "configure",
         "reload",
@@ -64,6 +102,8 @@ _MODULES = {
         "CallRejected",
         "CallSucceeded",
         "Reset",
+        "RetriesStopped",
+        "RetryScheduled",
         "SlowCall",
         "StateChanged",
     ),

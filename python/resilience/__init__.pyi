@@ -1,5 +1,9 @@
 # What type checkers and editors read: the public names and where they are defined.
 
+from resilience._adaptive_limit import (
+    AdaptiveLimit as AdaptiveLimit,
+    adaptive_limit as adaptive_limit,
+)
 from resilience._batched import (
     batch_requests as batch_requests,
     batched as batched,
@@ -7,6 +11,10 @@ from resilience._batched import (
     llm_batcher as llm_batcher,
 )
 from resilience._batcher import RequestBatcher as RequestBatcher
+from resilience._bulkhead import (
+    Bulkhead as Bulkhead,
+    bulkhead as bulkhead,
+)
 from resilience._cache import (
     Cache as Cache,
     RedisCache as RedisCache,
@@ -16,19 +24,55 @@ from resilience._cache import (
 from resilience._circuit_breaker import CircuitBreaker as CircuitBreaker
 from resilience._circuit_breaker_config import CircuitBreakerConfig as CircuitBreakerConfig
 from resilience._core import Clock as Clock
+from resilience._deadline import (
+    Timeouts as Timeouts,
+    deadline as deadline,
+    deadline_headers as deadline_headers,
+    remaining as remaining,
+)
+from resilience._fallback import (
+    Fallback as Fallback,
+    fallback as fallback,
+)
 from resilience._guard import (
     ProtectedFunction as ProtectedFunction,
     protected_functions as protected_functions,
 )
 from resilience._health_probe import HealthProbe as HealthProbe
+from resilience._hedge import (
+    Hedge as Hedge,
+    hedge as hedge,
+)
 from resilience._keyed_circuit_breaker import KeyedCircuitBreaker as KeyedCircuitBreaker
 from resilience._loop_lag import LoopLag as LoopLag
+from resilience._named import (
+    get_pipeline as get_pipeline,
+)
+from resilience._pipeline import (
+    Pipeline as Pipeline,
+)
+from resilience._rate_limit import (
+    RateLimit as RateLimit,
+    rate_limit as rate_limit,
+)
 from resilience._registry import (
     get_all_circuit_breakers as get_all_circuit_breakers,
     get_circuit_breaker as get_circuit_breaker,
     remove_circuit_breaker as remove_circuit_breaker,
 )
+from resilience._retry import (
+    Retry as Retry,
+    RetryBudget as RetryBudget,
+    retry as retry,
+)
+from resilience._timeout import (
+    Timeout as Timeout,
+    timeout as timeout,
+)
 from resilience._types import State as State
+from resilience._waiting import (
+    priority as priority,
+)
 from resilience.config import configure as configure, reload as reload
 from resilience.errors import (
     AllProvidersFailedError as AllProvidersFailedError,
@@ -51,6 +95,8 @@ from resilience.events import (
     CallRejected as CallRejected,
     CallSucceeded as CallSucceeded,
     Reset as Reset,
+    RetriesStopped as RetriesStopped,
+    RetryScheduled as RetryScheduled,
     SlowCall as SlowCall,
     StateChanged as StateChanged,
 )

@@ -52,7 +52,8 @@ def protect(guard: _core.Guard, function: Any) -> Any:
     if not callable(function):
         raise TypeError(f"a policy decorates a function, got {type_name(function)} {function!r}")
     kind = kind_of(function)
-    wrapper = guard._wrap(function, kind, _STREAMS.get(kind))  # noqa: SLF001
+    streams = getattr(guard, "_streams", _STREAMS)
+    wrapper = guard._wrap(function, kind, streams.get(kind))  # noqa: SLF001
     _remember(wrapper)
     return wrapper
 

@@ -1,4 +1,4 @@
-"""What circuit breakers tell their listeners.
+"""What circuit breakers and retries tell their listeners.
 
 Events are immutable and delivered before the call that caused them returns.
 """
@@ -10,10 +10,10 @@ from resilience._types import State
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """Something that happened to a circuit breaker.
+    """Something that happened to a policy.
 
     Attributes:
-        name: the breaker's name.
+        name: the policy's name.
         timestamp: UNIX seconds.
     """
 
@@ -85,3 +85,33 @@ class SlowCall(Event):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reset(Event):
     """Somebody reset the breaker by hand."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetryScheduled(Event):
+    """An attempt failed and will be made again.
+
+    Attributes:
+        attempt: number of the attempt that failed, from 1.
+        error: what it raised.
+        wait: seconds until the next one.
+    """
+
+    attempt: int
+    error: BaseException
+    wait: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetriesStopped(Event):
+    """A call failed for good, with an error that would have been retried.
+
+    Attributes:
+        attempts: attempts that the call made.
+        error: what the last one raised, and the call with it.
+        reason: ``"attempts"``, ``"budget"`` or ``"deadline"``: what was used up.
+    """
+
+    attempts: int
+    error: BaseException
+    reason: str

@@ -110,6 +110,7 @@ class AdaptiveLimit {
 
   [[nodiscard]] std::int64_t limit() const noexcept { return estimator_.limit(); }
   [[nodiscard]] std::int64_t in_flight() const noexcept { return in_flight_; }
+  [[nodiscard]] std::int64_t max_waiting() const noexcept { return max_waiting_; }
   [[nodiscard]] std::int64_t waiting() const noexcept { return static_cast<std::int64_t>(queue_.size()); }
 
  private:

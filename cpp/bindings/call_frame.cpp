@@ -1,0 +1,124 @@
+#include "call_frame.hpp"
+
+namespace resilience::bindings {
+
+namespace {
+
+CallFrame* as_call(PyObject* self) { return reinterpret_cast<CallFrame*>(self); }
+
+PyObject* from_inner(PyObject* object, const char* attribute) {
+  PyObject* inner = as_call(object)->inner;
+  PyObject* value = inner == nullptr ? nullptr : PyObject_GetAttrString(inner, attribute);
+  if (value == nullptr) {
+    PyErr_Clear();
+    return Py_NewRef(Py_None);
+  }
+  return value;
+}
+
+PyObject* get_frame(PyObject* self, void* /*unused*/) { return from_inner(self, "cr_frame"); }
+PyObject* get_await(PyObject* self, void* /*unused*/) { return from_inner(self, "cr_await"); }
+PyObject* get_origin(PyObject* self, void* /*unused*/) { return from_inner(self, "cr_origin"); }
+
+// What knows the names: the function, or its coroutine; None for an object that waits for its next use.
+PyObject* named(PyObject* object) {
+  const CallFrame* self = as_call(object);
+  if (self->function != nullptr) {
+    return self->function;
+  }
+  return self->inner == nullptr ? Py_None : self->inner;
+}
+
+PyObject* get_code(PyObject* self, void* /*unused*/) {
+  PyObject* code =
+      PyObject_GetAttrString(named(self), as_call(self)->function == nullptr ? "cr_code" : "__code__");
+  if (code == nullptr) {
+    PyErr_Clear();
+    return from_inner(self, "cr_code");
+  }
+  return code;
+}
+PyObject* get_running(PyObject* self, void* /*unused*/) {
+  return PyBool_FromLong(as_call(self)->phase == Phase::running ? 1 : 0);
+}
+PyObject* get_suspended(PyObject* self, void* /*unused*/) {
+  return PyBool_FromLong(as_call(self)->phase == Phase::suspended ? 1 : 0);
+}
+
+PyObject* name_attribute(PyObject* self, const char* attribute) {
+  PyObject* name = PyObject_GetAttrString(named(self), attribute);
+  if (name == nullptr) {
+    PyErr_Clear();
+    return PyUnicode_FromString(Py_TYPE(named(self))->tp_name);
+  }
+  return name;
+}
+PyObject* get_name(PyObject* self, void* /*unused*/) { return name_attribute(self, "__name__"); }
+PyObject* get_qualname(PyObject* self, void* /*unused*/) { return name_attribute(self, "__qualname__"); }
+
+}  // namespace
+
+PyObject* call_repr(PyObject* self) {
+  PyObject* name = get_qualname(self, nullptr);
+  PyObject* text = name == nullptr ? nullptr : PyUnicode_FromFormat("<guarded call %S at %p>", name, self);
+  Py_XDECREF(name);
+  return text;
+}
+
+PyGetSetDef call_properties[] = {
+    {"__name__", get_name},      {"__qualname__", get_qualname},  {"cr_await", get_await},
+    {"cr_frame", get_frame},     {"cr_code", get_code},           {"cr_origin", get_origin},
+    {"cr_running", get_running}, {"cr_suspended", get_suspended}, {nullptr}};
+
+void clear_frame(CallFrame* self) {
+  self->guard = nullptr;
+  self->function = nullptr;
+  self->inner = nullptr;
+  self->kwnames = nullptr;
+  self->args = nullptr;
+  self->nargs = 0;
+  self->ntotal = 0;
+  self->weakrefs = nullptr;
+  self->phase = Phase::closed;
+  self->finalized = false;
+}
+
+void discard_made(PyObject* coroutine) {
+  PyObject* error = take_error();
+  if (!close_iterator(coroutine)) {
+    PyErr_WriteUnraisable(coroutine);
+  }
+  put_error(error);
+}
+
+bool take_arguments(CallFrame* self, PyObject* const* args, Py_ssize_t nargs, PyObject* kwnames) {
+  const Py_ssize_t total = nargs + (kwnames == nullptr ? 0 : PyTuple_GET_SIZE(kwnames));
+  PyObject** slots = self->inline_args;
+  if (total > kInlineArguments) [[unlikely]] {
+    slots = static_cast<PyObject**>(PyMem_Malloc(sizeof(PyObject*) * static_cast<std::size_t>(total + 1)));
+    if (slots == nullptr) {
+      PyErr_NoMemory();
+      return false;
+    }
+  }
+  for (Py_ssize_t i = 0; i < total; ++i) {
+    slots[i + 1] = Py_NewRef(args[i]);
+  }
+  self->args = slots + 1;
+  self->nargs = nargs;
+  self->ntotal = total;
+  self->kwnames = Py_XNewRef(kwnames);
+  return true;
+}
+
+void warn_never_awaited(CallFrame* self) {
+  auto* object = reinterpret_cast<PyObject*>(self);
+  PyObject* name = get_qualname(object, nullptr);
+  if (name == nullptr ||
+      PyErr_WarnFormat(PyExc_RuntimeWarning, 1, "coroutine '%S' was never awaited", name) < 0) {
+    PyErr_WriteUnraisable(object);
+  }
+  Py_XDECREF(name);
+}
+
+}  // namespace resilience::bindings

@@ -1,0 +1,362 @@
+// What every native call shares: a coroutine in all but its type.
+//
+// CallFrame holds the function, its arguments and what is being stepped. CallType<Driver> makes a Python type
+// of it: send, throw, close, collection and everything a coroutine shows. A Driver decides what a call does:
+//
+//   struct Driver {
+//     struct Call : CallFrame { ... };
+//     static void create(Call*);      // memory is new: make its own fields; they are empty again after each
+//     use static int traverse(Call*, visitproc, void*);  // what it refers to besides the frame's static
+//     PySendResult start(Call*, PyObject** result);       // the first step static PySendResult
+//     conclude(Call*, PySendResult outcome, PyObject** result);  // a step has ended so static void
+//     release(Call*);     // ended from outside, without a verdict static void fail(Call*);        // ended
+//     from outside, with the exception that is set now
+//   };
+//
+// A driver calls finish() once it has a result or an error to give.
+//
+// Calling a coroutine function runs nothing of it, so its coroutine is made with the call, as `f(x)` itself
+// would, and is `inner` before the first step. Any other function, and any call whose arguments are needed
+// again, keeps function and arguments until its first step.
+#pragma once
+
+#include <Python.h>
+
+#include <cstddef>
+
+#include "awaitable.hpp"
+#include "errors.hpp"
+#include "guard.hpp"
+
+namespace resilience::bindings {
+
+constexpr Py_ssize_t kInlineArguments = 6;
+
+enum class Phase : unsigned char { created, running, suspended, closed };
+
+struct CallFrame {
+  PyObject_HEAD Guard* guard;
+  PyObject* function;  // with arguments still to be called; null when `inner` is the function's own coroutine
+  PyObject* inner;     // the iterator being stepped, once there is one
+  PyObject* kwnames;
+  PyObject** args;    // inline_args + 1, or memory of its own; args[-1] is free for the callee
+  Py_ssize_t nargs;   // positional
+  Py_ssize_t ntotal;  // with keywords
+  PyObject* weakrefs;
+  Phase phase;
+  bool finalized;  // Python finalizes an object once, so this one can't be used again
+  PyObject* inline_args[kInlineArguments + 1];
+};
+
+inline void drop_arguments(CallFrame* self) {
+  PyObject** args = self->args;
+  if (args == nullptr) {
+    return;
+  }
+  self->args = nullptr;
+  const Py_ssize_t count = self->ntotal;
+  for (Py_ssize_t i = 0; i < count; ++i) {
+    Py_DECREF(args[i]);
+  }
+  if (args != self->inline_args + 1) {
+    PyMem_Free(args - 1);
+  }
+  Py_CLEAR(self->kwnames);
+}
+
+// Gives up what the call holds, keeping only what names it: the function, or its finished coroutine.
+inline void finish(CallFrame* self) {
+  self->phase = Phase::closed;
+  drop_arguments(self);
+  if (self->function != nullptr) {
+    Py_CLEAR(self->inner);
+  }
+}
+
+// The first step of a coroutine that was made with the call.
+inline PySendResult step_made(CallFrame* self, PyObject** result) {
+  return PyCoro_Type.tp_as_async->am_send(self->inner, Py_None, result);
+}
+
+// A coroutine that was made with the call will never run; the error that is set stays set.
+void discard_made(PyObject* coroutine);
+
+// `function` with the call's arguments. REQUIRES: they have not been dropped.
+inline PyObject* call_with_arguments(CallFrame* self, PyObject* function) {
+  return PyObject_Vectorcall(function, self->args,
+                             static_cast<std::size_t>(self->nargs) | PY_VECTORCALL_ARGUMENTS_OFFSET,
+                             self->kwnames);
+}
+
+// Makes `awaitable` (stolen) what is being stepped. False with an exception set when it is none.
+inline bool set_inner(CallFrame* self, PyObject* awaitable) {
+  self->inner = await_iterator(awaitable);
+  Py_DECREF(awaitable);
+  return self->inner != nullptr;
+}
+
+inline bool is_awaitable(PyObject* object) {
+  const PyAsyncMethods* methods = Py_TYPE(object)->tp_as_async;
+  return methods != nullptr && methods->am_await != nullptr;
+}
+
+// Empties new memory.
+void clear_frame(CallFrame* self);
+// Copies vectorcall arguments into a new frame. False with an exception set when there is no memory.
+bool take_arguments(CallFrame* self, PyObject* const* args, Py_ssize_t nargs, PyObject* kwnames);
+// "coroutine 'f' was never awaited", of a call that has not called its function.
+void warn_never_awaited(CallFrame* self);
+
+extern PyGetSetDef call_properties[];
+PyObject* call_repr(PyObject* self);
+
+template <typename Driver>
+class CallType {
+  using Call = typename Driver::Call;
+
+ public:
+  // A call of `function`, which is called at the first step (new reference).
+  static PyObject* make(Guard* guard, PyObject* function, PyObject* const* args, Py_ssize_t nargs,
+                        PyObject* kwnames) {
+    Call* self = allocate();
+    if (self == nullptr) {
+      return nullptr;
+    }
+    if (!take_arguments(self, args, nargs, kwnames)) [[unlikely]] {
+      Py_DECREF(reinterpret_cast<PyObject*>(self));
+      return nullptr;
+    }
+    self->guard = reinterpret_cast<Guard*>(Py_NewRef(reinterpret_cast<PyObject*>(guard)));
+    self->function = Py_NewRef(function);
+    self->phase = Phase::created;
+    return reinterpret_cast<PyObject*>(self);
+  }
+
+  // A call whose coroutine (stolen) has been made (new reference).
+  static PyObject* make_with(Guard* guard, PyObject* coroutine) {
+    Call* self = allocate();
+    if (self == nullptr) {
+      Py_DECREF(coroutine);
+      return nullptr;
+    }
+    self->guard = reinterpret_cast<Guard*>(Py_NewRef(reinterpret_cast<PyObject*>(guard)));
+    self->inner = coroutine;
+    self->phase = Phase::created;
+    return reinterpret_cast<PyObject*>(self);
+  }
+
+  static bool init(PyObject* module, const char* name, const char* full_name, const char* doc) {
+    static PyMethodDef methods[] = {
+        {"send", method_send, METH_O, "send(value): resume the call and return what it yields next."},
+        {"throw", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(method_throw)), METH_FASTCALL,
+         "throw(exception): raise inside the call and return what it yields next."},
+        {"close", method_close, METH_NOARGS, "close(): end the call, releasing what it holds."},
+        {nullptr}};
+    static PyAsyncMethods async_methods = {await, nullptr, nullptr, send};
+    Py_SET_REFCNT(reinterpret_cast<PyObject*>(&type), 1);
+    type.tp_name = full_name;
+    type.tp_doc = doc;
+    type.tp_basicsize = sizeof(Call);
+    type.tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC;
+    type.tp_dealloc = dealloc;
+    type.tp_traverse = traverse;
+    type.tp_clear = clear;
+    type.tp_finalize = finalize;
+    type.tp_weaklistoffset = offsetof(CallFrame, weakrefs);
+    type.tp_repr = call_repr;
+    type.tp_as_async = &async_methods;
+    type.tp_iter = PyObject_SelfIter;
+    type.tp_iternext = iternext;
+    type.tp_methods = methods;
+    type.tp_getset = call_properties;
+    return PyType_Ready(&type) == 0 &&
+           PyModule_AddObjectRef(module, name, reinterpret_cast<PyObject*>(&type)) == 0;
+  }
+
+ private:
+  static Call* as_call(PyObject* self) { return reinterpret_cast<Call*>(self); }
+
+  // An empty call that the collector knows.
+  static Call* allocate() {
+    Call* self = calls.take();
+    if (self != nullptr) [[likely]] {
+      return self;
+    }
+    self = PyObject_GC_New(Call, &type);
+    if (self != nullptr) {
+      clear_frame(self);
+      Driver::create(self);
+      PyObject_GC_Track(reinterpret_cast<PyObject*>(self));
+    }
+    return self;
+  }
+
+  static PySendResult send(PyObject* object, PyObject* value, PyObject** result) {
+    Call* self = as_call(object);
+    *result = nullptr;
+    switch (self->phase) {
+      case Phase::created:
+        if (value != Py_None) {
+          PyErr_SetString(PyExc_TypeError, "can't send non-None value to a just-started coroutine");
+          return PYGEN_ERROR;
+        }
+        self->phase = Phase::running;
+        return Driver::start(self, result);
+      case Phase::suspended: {
+        self->phase = Phase::running;
+        const PySendResult outcome = step(self->inner, value, result);
+        return Driver::conclude(self, outcome, result);
+      }
+      case Phase::running:
+        PyErr_SetString(PyExc_ValueError, "coroutine already executing");
+        return PYGEN_ERROR;
+      case Phase::closed:
+        break;
+    }
+    PyErr_SetString(PyExc_RuntimeError, "cannot reuse already awaited coroutine");
+    return PYGEN_ERROR;
+  }
+
+  static PyObject* iternext(PyObject* self) {
+    PyObject* result = nullptr;
+    switch (send(self, Py_None, &result)) {
+      case PYGEN_NEXT:
+        return result;
+      case PYGEN_RETURN:
+        return finish_iteration(result);
+      case PYGEN_ERROR:
+        break;
+    }
+    return nullptr;
+  }
+
+  static PyObject* await(PyObject* self) {
+    if (as_call(self)->phase == Phase::suspended) {
+      PyErr_SetString(PyExc_RuntimeError, "coroutine is being awaited already");
+      return nullptr;
+    }
+    return Py_NewRef(self);
+  }
+
+  static PyObject* method_send(PyObject* self, PyObject* value) {
+    PyObject* result = nullptr;
+    const PySendResult outcome = send(self, value, &result);
+    return as_method_result(outcome, result);
+  }
+
+  static PyObject* method_throw(PyObject* object, PyObject* const* args, Py_ssize_t nargs) {
+    Call* self = as_call(object);
+    if (nargs < 1 || nargs > 3) {
+      PyErr_Format(PyExc_TypeError, "throw expected 1 to 3 arguments, got %zd", nargs);
+      return nullptr;
+    }
+    if (self->phase == Phase::running) {
+      PyErr_SetString(PyExc_ValueError, "coroutine already executing");
+      return nullptr;
+    }
+    if (self->phase == Phase::closed) {
+      PyErr_SetString(PyExc_RuntimeError, "cannot reuse already awaited coroutine");
+      return nullptr;
+    }
+    const bool started = self->phase == Phase::suspended;
+    self->phase = Phase::running;
+    PyObject* result = nullptr;
+    PySendResult outcome = throw_into(self->inner, args, nargs, &result);
+    if (started) {
+      outcome = Driver::conclude(self, outcome, &result);
+    } else {
+      finish(self);  // nothing was admitted, so there is nothing to conclude
+    }
+    return as_method_result(outcome, result);
+  }
+
+  // Ends the call from outside. False with an exception set when the function refused to end.
+  static bool close(Call* self) {
+    if (self->inner == nullptr || self->phase == Phase::closed) {
+      finish(self);
+      return true;
+    }
+    const bool started = self->phase == Phase::suspended;
+    self->phase = Phase::running;
+    const bool closed = close_iterator(self->inner);
+    if (started && closed) {
+      Driver::release(self);
+    } else if (started) {
+      Driver::fail(self);
+    }
+    finish(self);
+    return closed;
+  }
+
+  static PyObject* method_close(PyObject* self, PyObject* /*unused*/) {
+    if (as_call(self)->phase == Phase::running) {
+      PyErr_SetString(PyExc_ValueError, "coroutine already executing");
+      return nullptr;
+    }
+    return close(as_call(self)) ? Py_NewRef(Py_None) : nullptr;
+  }
+
+  static void finalize(PyObject* object) {
+    Call* self = as_call(object);
+    self->finalized = true;
+    if (self->phase == Phase::closed) {
+      return;
+    }
+    PyObject* pending = take_error();
+    if (self->phase == Phase::suspended) {
+      if (!close(self)) {
+        PyErr_WriteUnraisable(object);
+      }
+    } else if (self->function != nullptr) {  // else the coroutine warns by itself
+      warn_never_awaited(self);
+    }
+    finish(self);
+    put_error(pending);
+  }
+
+  static int traverse(PyObject* object, visitproc visit, void* arg) {
+    Call* self = as_call(object);
+    Py_VISIT(reinterpret_cast<PyObject*>(self->guard));
+    Py_VISIT(self->function);
+    Py_VISIT(self->inner);
+    if (self->args != nullptr) {
+      for (Py_ssize_t i = 0; i < self->ntotal; ++i) {
+        Py_VISIT(self->args[i]);
+      }
+    }
+    return Driver::traverse(self, visit, arg);
+  }
+
+  // Cycles through a call are broken at its arguments and what it waits for; what names it stays.
+  static int clear(PyObject* object) {
+    drop_arguments(as_call(object));
+    Py_CLEAR(as_call(object)->inner);
+    return 0;
+  }
+
+  static void dealloc(PyObject* object) {
+    Call* self = as_call(object);
+    if (self->phase != Phase::closed && PyObject_CallFinalizerFromDealloc(object) < 0) {
+      return;  // somebody holds it again
+    }
+    if (self->weakrefs != nullptr) {
+      PyObject_ClearWeakRefs(object);
+    }
+    drop_arguments(self);
+    Py_CLEAR(self->inner);
+    Py_CLEAR(self->function);
+    Guard* guard = self->guard;
+    self->guard = nullptr;
+    self->phase = Phase::closed;
+    if (self->finalized || !calls.give(self)) {
+      PyObject_GC_UnTrack(object);
+      PyObject_GC_Del(self);
+    }
+    Py_XDECREF(reinterpret_cast<PyObject*>(guard));
+  }
+
+  static inline PyTypeObject type;
+  static inline FreeList<Call, 64> calls;
+};
+
+}  // namespace resilience::bindings

@@ -1,0 +1,182 @@
+"""A concurrency limit that finds its own level."""
+
+from typing import Any, Literal
+
+from resilience import _core
+from resilience._checks import number, text, whole
+from resilience._core import Clock
+from resilience._policy import Policy
+from resilience._waiting import (
+    AsyncSignal,
+    Rules,
+    Signal,
+    ThreadSignal,
+    Wait,
+    current_priority,
+    wait_async,
+    wait_sync,
+)
+from resilience.errors import BulkheadFullError
+
+_Ticket = tuple[int, int]
+_OVERLOADED = frozenset({429, 503, 529})
+
+
+class AdaptiveLimit(Policy):
+    """A concurrency limit that follows latency and drops; made by `adaptive_limit`, which documents it."""
+
+    _kind = "adaptive_limit"
+
+    def __init__(
+        self,
+        *,
+        initial: int = 20,
+        min: int = 1,  # noqa: A002 # its public name
+        max: int = 1000,  # noqa: A002 # its public name
+        algorithm: Literal["gradient2", "vegas", "aimd"] = "gradient2",
+        max_waiting: int = 0,
+        target_wait: float = 0.005,
+        wait_interval: float = 0.1,
+        name: str | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        super().__init__(name=name, clock=clock)
+        self._machine = _core.AdaptiveLimit(
+            initial=whole("initial", initial),
+            least=whole("min", min),
+            most=whole("max", max),
+            algorithm=text("algorithm", algorithm),
+            max_waiting=whole("max_waiting", max_waiting),
+            target_wait=number("target_wait", target_wait),
+            wait_interval=number("wait_interval", wait_interval),
+            clock=self._clock,
+        )
+        self._max_wait = float(wait_interval)
+        self._waiters: dict[_Ticket, Signal] = {}
+        self._compile(adaptive_limit=self)
+
+    @property
+    def limit(self) -> int:
+        """Calls that may run at once, as estimated now."""
+        return self._machine.limit
+
+    @property
+    def in_flight(self) -> int:
+        """Calls that hold a place now."""
+        return self._machine.in_flight
+
+    @property
+    def waiting(self) -> int:
+        """Calls that wait for a place now."""
+        return self._machine.waiting
+
+    # ---- what native calls and slow paths use ----
+
+    def _wait(self) -> Any:
+        """Coroutine that returns with a place; called when there was none to be had at once."""
+        return wait_async(self._join(AsyncSignal()), self._clock)
+
+    def _wait_sync(self) -> None:
+        wait_sync(self._join(ThreadSignal()), self._clock)
+
+    @staticmethod
+    def _is_drop(error: BaseException) -> bool:
+        """Time-outs and overload answers are drops; other errors say nothing about concurrency."""
+        response = getattr(error, "response", None)
+        statuses = (
+            getattr(error, "status_code", None),
+            getattr(error, "status", None),
+            getattr(response, "status_code", None),
+        )
+        return isinstance(error, TimeoutError) or any(
+            isinstance(status, int) and status in _OVERLOADED for status in statuses
+        )
+
+    def _join(self, signal: Signal) -> Rules[None]:
+        ticket, shed = self._machine.enqueue(current_priority())
+        if shed is not None:
+            self._wake([], [shed])
+        if ticket is None:
+            raise BulkheadFullError(self.name)
+        self._waiters[ticket] = signal
+        try:
+            yield Wait(signal, self._max_wait)
+        except BaseException:
+            if self._give_up(ticket, signal):
+                self._leave_unused()
+            raise
+        if not self._give_up(ticket, signal):
+            raise BulkheadFullError(self.name)
+
+    def _give_up(self, ticket: _Ticket, signal: Signal) -> bool:
+        """Stop waiting; true when a place has been given meanwhile."""
+        self._waiters.pop(ticket, None)
+        return not self._machine.leave(ticket) and signal.value is True
+
+    def _finish(self, started: float, error: BaseException | None, *, released: bool) -> None:
+        """A stream that was admitted at `started` has ended."""
+        outcome = "success"
+        if released or error is not None:
+            dropped = isinstance(error, Exception) and self._is_drop(error)
+            outcome = "dropped" if dropped else "ignored"
+        self._wake(*self._machine.release(started, outcome))
+
+    def _leave_unused(self) -> None:
+        self._wake(*self._machine.release(self._clock.now(), "ignored"))
+
+    def _wake(self, served: list[_Ticket], shed: list[_Ticket]) -> None:
+        for ticket in shed:
+            self._waiters.pop(ticket).set(False)
+        for ticket in served:
+            if not self._waiters.pop(ticket).set(True):
+                self._leave_unused()
+
+
+def adaptive_limit(
+    *,
+    initial: int = 20,
+    min: int = 1,  # noqa: A002 # its public name
+    max: int = 1000,  # noqa: A002 # its public name
+    algorithm: Literal["gradient2", "vegas", "aimd"] = "gradient2",
+    max_waiting: int = 0,
+    target_wait: float = 0.005,
+    wait_interval: float = 0.1,
+    name: str | None = None,
+    clock: Clock | None = None,
+) -> AdaptiveLimit:
+    """Limit concurrency to what the callee can take, learned from latencies, time-outs and overload answers.
+
+    Successes are samples of latency; time-outs (``TimeoutError``) and the statuses 429, 503 and 529 are drops; other
+    errors and cancellations only give their place back. The limit grows only while at least half of it is in use.
+    Estimators after Netflix's concurrency-limits; the queue after CoDel.
+
+    Args:
+        initial: the limit at the start, between `min` and `max`.
+        min: the least limit, >= 1.
+        max: the greatest limit, >= `min`.
+        algorithm: ``"gradient2"`` (long-term against latest latency), ``"vegas"`` (estimated queue length) or
+            ``"aimd"`` (one more a success, a tenth less a drop).
+        max_waiting: calls that may wait for a place, >= 0; a full queue gives way to a higher `priority`.
+        target_wait: seconds > 0 that a call is kept while the queue has not been empty for `wait_interval`.
+        wait_interval: seconds >= `target_wait` that a call is kept otherwise.
+        name: shown in errors and metrics.
+        clock: where latencies and waits are measured.
+
+    Returns:
+        A decorator with ``call`` and ``call_sync``; also a member of a `Pipeline`.
+
+    Raises:
+        ValueError: if an argument is out of range.
+        BulkheadFullError: from calls over the limit.
+    """
+    return AdaptiveLimit(
+        initial=initial,
+        min=min,
+        max=max,
+        algorithm=algorithm,
+        max_waiting=max_waiting,
+        target_wait=target_wait,
+        wait_interval=wait_interval,
+        name=name,
+        clock=clock,
+    )

@@ -1,0 +1,57 @@
+"""Checks of arguments that several policies share: each error names the argument and the allowed range."""
+
+from collections.abc import Callable
+
+_YEAR = 31_536_000.0
+
+Errors = type[BaseException] | tuple[type[BaseException], ...]
+
+
+def whole(name: str, value: object) -> int:
+    """An integer; its range is checked by the machine that takes it."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{name} must be an integer, got {value!r}")
+    return value
+
+
+def number(name: str, value: object) -> float:
+    """A real number; its range is checked by the machine that takes it."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(f"{name} must be a number, got {value!r}")
+    return float(value)
+
+
+def seconds(name: str, value: object, *, zero: bool = False) -> float:
+    """A duration in seconds, > 0 (or >= 0) and at most a year."""
+    given = number(name, value)
+    if not (0.0 <= given <= _YEAR) or (given == 0.0 and not zero):
+        low = "[" if zero else "("
+        raise ValueError(f"{name} must be a number of seconds in {low}0, 31536000], got {value!r}")
+    return given
+
+
+def seconds_or_none(name: str, value: object) -> float | None:
+    """As `seconds`, or ``None``."""
+    return None if value is None else seconds(name, value)
+
+
+def text(name: str, value: object) -> str:
+    """A string; the machine that takes it knows which."""
+    if not isinstance(value, str):
+        raise TypeError(f"{name} must be a string, got {value!r}")
+    return value
+
+
+def errors(name: str, value: object) -> Errors | Callable[[BaseException], bool]:
+    """Exception classes or a predicate of an exception."""
+    if isinstance(value, type) and issubclass(value, BaseException):
+        return value
+    if (
+        isinstance(value, tuple)
+        and value
+        and all(isinstance(v, type) and issubclass(v, BaseException) for v in value)
+    ):
+        return value
+    if callable(value) and not isinstance(value, type):
+        return value
+    raise TypeError(f"{name} must be an exception class, a tuple of them or a predicate, got {value!r}")

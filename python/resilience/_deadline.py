@@ -1,0 +1,138 @@
+"""The instant by which the running code must be done, and the table of named timeouts."""
+
+import asyncio
+from collections.abc import Iterator, Mapping
+from contextvars import ContextVar, Token
+from types import TracebackType
+from typing import Any, ClassVar, NamedTuple, Self
+
+from resilience import _core
+from resilience._checks import seconds as checked_seconds
+from resilience._core import Clock
+from resilience._waiting import SYSTEM_CLOCK
+from resilience.errors import CallTimeoutError
+
+
+class _Deadline(NamedTuple):
+    at: float
+    clock: Clock
+
+
+_current: ContextVar[_Deadline | None] = ContextVar("resilience_deadline", default=None)
+
+
+def remaining() -> float | None:
+    """Seconds until the innermost `deadline` around the running code, 0.0 once it has passed.
+
+    Returns:
+        ``None`` outside of any deadline.
+    """
+    innermost = _current.get()
+    return None if innermost is None else max(0.0, innermost.at - innermost.clock.now())
+
+
+def deadline_headers(name: str = "X-Request-Timeout-Ms") -> dict[str, str]:
+    """Headers that tell an HTTP upstream how many milliseconds its caller will still wait.
+
+    Args:
+        name: the header's name.
+
+    Returns:
+        One header, or none outside of any deadline.
+    """
+    left = remaining()
+    return {} if left is None else {name: str(int(left * 1000.0))}
+
+
+class deadline:  # noqa: N801 # a context manager reads as a verb
+    """Bounds everything inside an ``async with`` block: ``async with deadline(2.0): ...``.
+
+    Nested deadlines and timeouts never outlive it, retries don't wait beyond it, tasks started inside know it
+    (`remaining`), and `deadline_headers` carries it to upstreams.
+
+    Args:
+        seconds: time from entering the block, in (0, 31536000].
+        clock: where it is measured.
+
+    Raises:
+        ValueError: if `seconds` is out of range.
+        CallTimeoutError: at the end of a block that was cut off.
+    """
+
+    def __init__(self, seconds: float, *, clock: Clock | None = None) -> None:
+        self._seconds = checked_seconds("seconds", seconds)
+        self._clock: Clock = SYSTEM_CLOCK if clock is None else clock
+        self._scope: _core.TimeoutScope | None = None
+        self._token: Token[_Deadline | None] | None = None
+
+    async def __aenter__(self) -> Self:
+        if self._token is not None:
+            raise RuntimeError("a deadline can be entered once; make a new one for each block")
+        outer = _current.get()
+        at = self._clock.now() + self._seconds
+        if outer is not None and outer.at <= at and outer.clock is self._clock:
+            at = outer.at  # the outer one will end this block too
+        else:
+            self._scope = _core.TimeoutQueue(self._seconds, self._clock).arm()
+        self._token = _current.set(_Deadline(at, self._clock))
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _traceback: TracebackType | None
+    ) -> None:
+        if self._token is not None:
+            _current.reset(self._token)
+        expired = self._scope is not None and self._scope.finish()
+        if expired and kind is not None and issubclass(kind, asyncio.CancelledError):
+            raise CallTimeoutError("deadline", self._seconds) from error
+
+
+class Timeouts:
+    """The central table of named timeouts, in seconds, loaded by `configure`.
+
+    Names are dotted; a name that isn't listed takes the value of its nearest listed ancestor: ``"llm.openai"`` falls
+    back to ``"llm"`` and then to ``"default"``.
+    """
+
+    _table: ClassVar[dict[str, float]] = {}
+
+    @classmethod
+    def get(cls, name: str, default: float | None = None) -> float:
+        """The timeout of `name` in seconds.
+
+        Raises:
+            KeyError: if neither it, nor an ancestor, nor a `default` is there.
+        """
+        for candidate in cls._lineage(name):
+            if candidate in cls._table:
+                return cls._table[candidate]
+        if default is None:
+            raise KeyError(f"no timeout is configured for {name!r}")
+        return default
+
+    @classmethod
+    def load(cls, table: Mapping[str, float]) -> None:
+        """Replace the whole table at once.
+
+        Raises:
+            ValueError: if a value is out of (0, 31536000]; the table is unchanged then.
+        """
+        cls._table = {name: checked_seconds(name, value) for name, value in table.items()}
+
+    @classmethod
+    def table(cls) -> dict[str, float]:
+        """A copy of the table."""
+        return dict(cls._table)
+
+    @staticmethod
+    def _lineage(name: str) -> Iterator[str]:
+        while name:
+            yield name
+            name = name.rpartition(".")[0]
+        yield "default"
+
+
+def wait_limit(*limits: float | None) -> float | None:
+    """The smallest of several times left; ``None`` when there is none."""
+    given: list[Any] = [limit for limit in limits if limit is not None]
+    return min(given) if given else None

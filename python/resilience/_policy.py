@@ -1,0 +1,187 @@
+"""What every policy but the circuit breaker has in common: it guards functions, alone or in a pipeline."""
+
+# ruff: noqa: SLF001 - the policies of a pipeline know each other
+
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeVar
+
+from resilience import _core
+from resilience._core import Clock
+from resilience._guard import Kind, kind_of, protect
+from resilience._types import type_name
+from resilience._waiting import SYSTEM_CLOCK, sleep, sleep_sync
+
+if TYPE_CHECKING:
+    from resilience._adaptive_limit import AdaptiveLimit
+    from resilience._bulkhead import Bulkhead
+    from resilience._circuit_breaker import CircuitBreaker
+    from resilience._fallback import Fallback
+    from resilience._hedge import Hedge
+    from resilience._rate_limit import RateLimit
+    from resilience._retry import Retry
+    from resilience._timeout import Timeout
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Members(NamedTuple):
+    """The policies of a pipeline, outermost first."""
+
+    fallback: "Fallback | None" = None
+    total_timeout: "Timeout | None" = None
+    retry: "Retry | None" = None
+    hedge: "Hedge | None" = None
+    circuit_breaker: "CircuitBreaker | None" = None
+    rate_limit: "RateLimit | None" = None
+    bulkhead: "Bulkhead | None" = None
+    adaptive_limit: "AdaptiveLimit | None" = None
+    timeout: "Timeout | None" = None
+
+    def of_attempt(self) -> "Members":
+        """Those that each attempt passes."""
+        return self._replace(fallback=None, total_timeout=None, retry=None, hedge=None)
+
+
+def _async_stream(*call: Any) -> Any:
+    from resilience._policy_streams import guarded_async_stream  # it is made of policies itself
+
+    return guarded_async_stream(*call)
+
+
+def _stream(*call: Any) -> Any:
+    from resilience._policy_streams import guarded_stream  # as above
+
+    return guarded_stream(*call)
+
+
+class Policy(_core.PolicyGuard):
+    """A policy as a decorator, with ``call`` and ``call_sync``; its state is shared by all that it guards."""
+
+    _kind = "policy"  # its name when it is given none
+    _streams: ClassVar[dict[Kind, Callable[..., Any]]] = {
+        Kind.ASYNC_GENERATOR: _async_stream,
+        Kind.GENERATOR: _stream,
+    }
+
+    def __init__(self, *, name: str | None = None, clock: Clock | None = None) -> None:
+        if name is not None and not isinstance(name, str):
+            raise TypeError(f"name must be a string, got {type_name(name)}")
+        if clock is not None and not isinstance(clock, _core.Clock):
+            raise TypeError(f"clock must be a Clock, got {type_name(clock)}")
+        self._name = self._kind if name is None else name
+        self._clock: Clock = SYSTEM_CLOCK if clock is None else clock
+        self._members = Members()
+        self._attempt: Policy | None = None
+
+    @property
+    def name(self) -> str:
+        """Shown in errors, events and metrics."""
+        return self._name
+
+    @property
+    def breaker_name(self) -> str | None:
+        """Name of the circuit breaker in it, if there is one."""
+        breaker = self._members.circuit_breaker
+        return None if breaker is None else breaker.name
+
+    def __call__(self, function: F, /) -> F:
+        """Put a function under the policy; its kind and signature stay.
+
+        Raises:
+            TypeError: if the policy can't guard functions of this kind.
+        """
+        if not isinstance(function, (staticmethod, classmethod)):
+            self._check_kind(kind_of(function))
+        wrapped: F = protect(self, function)
+        return wrapped
+
+    def _compile(self, **members: Any) -> None:
+        """Take these policies from the next call on."""
+        given = Members(**members)
+        attempt = None
+        if given.retry is not None or given.hedge is not None:
+            attempt = Policy(name=self._name, clock=self._clock)
+            attempt._compile(**given.of_attempt()._asdict())
+        self._set_layer(given._asdict())
+        self._members, self._attempt = given, attempt
+
+    def _check_kind(self, kind: Kind) -> None:
+        members = self._members
+        if kind in {Kind.PLAIN, Kind.GENERATOR}:
+            for name in ("total_timeout", "hedge", "timeout"):
+                if getattr(members, name) is not None:
+                    raise TypeError(f"{name} needs an async function: a plain one can't be interrupted")
+        if kind is Kind.ASYNC_GENERATOR and members.hedge is not None:
+            raise TypeError("hedge needs a coroutine function: a stream can't be sent twice")
+        if kind is Kind.COROUTINE and members.timeout is not None and members.timeout.only_streams:
+            raise TypeError("timeout(first_item=, idle=) needs an async generator; seconds is for coroutines")
+
+    # ---- what native calls use once something failed ----
+
+    def _take_over(
+        self,
+        function: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        error: BaseException | None,
+        time_left: float | None,
+    ) -> Coroutine[Any, Any, Any] | None:
+        """Go on after the first attempt failed with `error`, or make all attempts; ``None``: it is the last word."""
+        retry = self._members.retry
+        state = _core.RetryState()
+        wait = 0.0
+        if retry is not None and error is not None:
+            decided = retry._next(state, error, time_left)
+            if decided is None:
+                return None
+            wait = decided
+        deadline = None if time_left is None else self._clock.now() + time_left
+        return self._repeat(lambda: self._request(function, args, kwargs), state, wait, deadline)
+
+    async def _repeat(
+        self, request: Callable[[], Any], state: _core.RetryState, wait: float, deadline: float | None
+    ) -> Any:
+        retry = self._members.retry
+        while True:
+            if wait > 0.0:
+                await sleep(wait, self._clock if retry is None else retry._clock)
+            try:
+                return await request()
+            except Exception as error:
+                left = None if deadline is None else max(0.0, deadline - self._clock.now())
+                decided = None if retry is None else retry._next(state, error, left)
+                if decided is None:
+                    raise
+                wait = decided
+
+    def _request(self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """One attempt, hedged when that is asked for."""
+        attempt, hedge = self._attempt, self._members.hedge
+        assert attempt is not None  # noqa: S101 # compiled with retry and hedge
+        if hedge is None:
+            return attempt.call(function, *args, **kwargs)
+        return hedge._race(lambda: attempt.call(function, *args, **kwargs))
+
+    def _repeat_sync(
+        self,
+        function: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        error: BaseException,
+    ) -> Any:
+        """Go on after the first attempt of a plain function failed with `error`."""
+        retry, attempt = self._members.retry, self._attempt
+        assert retry is not None  # noqa: S101 # or nothing would be repeated
+        assert attempt is not None  # noqa: S101 # compiled with retry
+        state = _core.RetryState()
+        wait = retry._next(state, error, None)
+        if wait is None:
+            raise error
+        while True:
+            sleep_sync(wait, retry._clock)
+            try:
+                return attempt.call_sync(function, *args, **kwargs)
+            except Exception as again:
+                wait = retry._next(state, again, None)
+                if wait is None:
+                    raise

@@ -45,7 +45,7 @@ class Storm:
             tasks = [asyncio.create_task(policy.call(self.upstream)) for _ in range(min(calls, AT_ONCE))]
             calls -= len(tasks)
             for task in self.random.sample(tasks, len(tasks) * 3 // 4):
-                if self.random.random() < 0.02:
+                if self.random.random() < 0.05:
                     await asyncio.sleep(0)
                 task.cancel()
             while not all(task.done() for task in tasks):

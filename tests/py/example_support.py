@@ -4,9 +4,11 @@ import contextlib
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
 import threading
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -94,5 +96,19 @@ def _await_port(process: subprocess.Popen[str]) -> int:
             port = int(found.group(1))
         if port and any("startup complete" in earlier for earlier in seen):
             threading.Thread(target=process.stderr.read, daemon=True).start()
+            _await_listener(port)
             return port
     raise AssertionError("the server ended instead of listening:\n" + "".join(seen))
+
+
+def _await_listener(port: int) -> None:
+    """Return once the port takes connections: a worker says that it started just before it listens."""
+    deadline = time.monotonic() + 30
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port)).close()
+        except ConnectionRefusedError:
+            if time.monotonic() > deadline:
+                raise
+        else:
+            return

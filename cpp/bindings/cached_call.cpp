@@ -27,7 +27,7 @@ struct CachedCall {
   Py_ssize_t ntotal;  // with keywords
   PyObject* weakrefs;
   Phase phase;
-  bool tracked;  // by the garbage collector
+  bool finalized;  // Python finalizes an object once, so this one can't be used again
   PyObject* inline_args[kInlineArguments];
 };
 
@@ -62,10 +62,6 @@ void finish(CachedCall* self) {
 PySendResult conclude(CachedCall* self, PySendResult outcome) {
   if (outcome == PYGEN_NEXT) {
     self->phase = Phase::kSuspended;
-    if (!self->tracked) {
-      self->tracked = true;
-      PyObject_GC_Track(reinterpret_cast<PyObject*>(self));
-    }
   } else {
     finish(self);
   }
@@ -191,11 +187,16 @@ PyObject* method_close(PyObject* self, PyObject* /*unused*/) {
 }
 
 PyObject* from_function(PyObject* self, const char* attribute) {
-  return PyObject_GetAttrString(as_call(self)->function->wrapped, attribute);
+  const CachedFunction* function = as_call(self)->function;
+  if (function == nullptr) {  // it waits for its next use, and was found through the gc module
+    return Py_NewRef(Py_None);
+  }
+  return PyObject_GetAttrString(function->wrapped, attribute);
 }
 
 void call_finalize(PyObject* object) {
   CachedCall* self = as_call(object);
+  self->finalized = true;
   if (self->phase == Phase::kClosed) {
     return;
   }
@@ -234,9 +235,6 @@ void call_dealloc(PyObject* object) {
   if (self->phase != Phase::kClosed && PyObject_CallFinalizerFromDealloc(object) < 0) {
     return;  // somebody holds it again
   }
-  if (self->tracked) {
-    PyObject_GC_UnTrack(object);
-  }
   if (self->weakrefs != nullptr) {
     PyObject_ClearWeakRefs(object);
   }
@@ -245,7 +243,8 @@ void call_dealloc(PyObject* object) {
   }
   auto* function = reinterpret_cast<PyObject*>(self->function);
   self->function = nullptr;
-  if (!calls.give(self)) {
+  if (self->finalized || !calls.give(self)) {
+    PyObject_GC_UnTrack(object);
     PyObject_GC_Del(self);
   }
   Py_XDECREF(function);
@@ -293,6 +292,21 @@ PyGetSetDef properties[] = {
     {"cr_frame", get_frame},     {"cr_code", get_code},           {"cr_origin", get_origin},
     {"cr_running", get_running}, {"cr_suspended", get_suspended}, {nullptr}};
 
+CachedCall* new_call() {
+  CachedCall* self = PyObject_GC_New(CachedCall, &call_type);
+  if (self != nullptr) {
+    self->function = nullptr;
+    self->inner = nullptr;
+    self->kwnames = nullptr;
+    self->args = nullptr;
+    self->weakrefs = nullptr;
+    self->finalized = false;
+    self->phase = Phase::kClosed;
+    PyObject_GC_Track(reinterpret_cast<PyObject*>(self));
+  }
+  return self;
+}
+
 PyAsyncMethods async_methods = {call_await, nullptr, nullptr, call_send};
 
 }  // namespace
@@ -300,22 +314,10 @@ PyAsyncMethods async_methods = {call_await, nullptr, nullptr, call_send};
 PyObject* make_cached_call(CachedFunction* function, PyObject* const* args, Py_ssize_t nargs,
                            PyObject* kwnames) {
   CachedCall* self = calls.take();
-  if (self != nullptr) [[likely]] {
-    Py_SET_REFCNT(reinterpret_cast<PyObject*>(self), 1);  // all else of its head is as it was
-  } else {
-    self = PyObject_GC_New(CachedCall, &call_type);
-    if (self == nullptr) {
-      return nullptr;
-    }
+  if (self == nullptr && (self = new_call()) == nullptr) {
+    return nullptr;
   }
   const Py_ssize_t total = nargs + (kwnames == nullptr ? 0 : PyTuple_GET_SIZE(kwnames));
-  self->function = nullptr;
-  self->inner = nullptr;
-  self->kwnames = nullptr;
-  self->args = nullptr;
-  self->weakrefs = nullptr;
-  self->tracked = false;
-  self->phase = Phase::kClosed;
   PyObject** slots = self->inline_args;
   if (total > kInlineArguments) [[unlikely]] {
     slots = static_cast<PyObject**>(PyMem_Malloc(sizeof(PyObject*) * static_cast<std::size_t>(total)));

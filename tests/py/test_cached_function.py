@@ -516,3 +516,35 @@ def test_generators_and_things_that_are_no_functions_are_refused():
     for wrong in (stream, "text"):
         with pytest.raises(TypeError):
             cache(ttl=1)(wrong)
+
+
+async def test_recycled_calls_are_as_good_as_new_and_harmless_when_found():
+    f = cached(Calls())
+    await f(1)
+    for _ in range(3):  # a call that was finalized is not used again
+        with pytest.warns(RuntimeWarning, match="never awaited"):
+            f(1)
+    call = f(1)
+    kind = type(call)
+    await call
+    del call
+    for idle in [found for found in gc.get_objects() if type(found) is kind]:
+        assert "None" in repr(idle)
+        with pytest.raises(RuntimeError, match="already awaited"):
+            idle.send(None)
+
+
+def test_a_cycle_through_a_call_that_is_never_started_is_collected():
+    class Owner:
+        call = None
+
+    async def load(_owner):
+        return 1
+
+    owner = Owner()
+    owner.call = cached(load)(owner)
+    reference = weakref.ref(owner)
+    del owner
+    with pytest.warns(RuntimeWarning, match="never awaited"):
+        gc.collect()
+    assert reference() is None

@@ -10,10 +10,11 @@ from typing import Any, Literal
 
 from fastapi import FastAPI
 
+from batching import Batching
 from resilience import cache
 from services import Services
 from smart_dispatcher import MODEL_FAILURES, circuit_breaker
-from upstream_client import MalformedAnswerError, UpstreamClient
+from upstream_client import MalformedAnswerError
 
 CLASSIFICATION_TOKENS = 32
 CLASSIFICATION_TTL = 600.0
@@ -50,12 +51,12 @@ class Classification:
 
 
 @circuit_breaker("nlp_processor")
-async def ask_for_intent(upstream: UpstreamClient, text: str) -> Classification:
+async def ask_for_intent(batching: Batching, text: str) -> Classification:
     """Let the model classify a command; raises what the upstream raises, and rejections while open."""
     prompt = _PROMPT.format(intents=", ".join(Intent), text=text)
-    answer = await upstream.complete(prompt, max_tokens=CLASSIFICATION_TOKENS)
+    answer = await batching.complete(prompt, max_tokens=CLASSIFICATION_TOKENS)
     try:
-        found = json.loads(answer.text)
+        found = json.loads(answer)
         confidence = min(1.0, max(0.0, float(found["confidence"])))
         return Classification(Intent(found["intent"]), confidence, "model")
     except (LookupError, TypeError, ValueError) as error:
@@ -77,7 +78,7 @@ class NlpProcessor:
     def __init__(self, services: Services) -> None:
         @cache(CLASSIFICATION_TTL, max_entries=MAX_CLASSIFICATIONS, name="nlp_processor")
         async def classification(text: str) -> Classification:
-            return await ask_for_intent(services.upstream, text)
+            return await ask_for_intent(services.batching, text)
 
         self._classification = classification
         services.caches["nlp_processor"] = self.get_cache_stats

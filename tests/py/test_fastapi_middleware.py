@@ -362,3 +362,22 @@ def test_the_last_minute_is_summarised_and_forgotten():
 def test_a_bad_setting_is_refused_by_name(app, config, named):
     with pytest.raises(ValueError, match=named):
         install(app, config)
+
+
+def test_the_openapi_document_declares_problems_and_when_to_come_back(app):
+    install(app)
+    app.post("/things/{number}")(lambda number: number)
+
+    @app.put("/things/{number}")
+    async def put(number: int, body: dict[str, int]):
+        return body
+
+    document = app.openapi()
+    assert "HTTPValidationError" not in document["components"]["schemas"]
+    for operations in document["paths"].values():
+        for operation in operations.values():
+            for status in ("429", "503"):
+                assert "Retry-After" in operation["responses"][status]["headers"]
+    responses = document["paths"]["/things/{number}"]["put"]["responses"]
+    for status in ("400", "413", "422", "500"):
+        assert PROBLEM in responses[status]["content"]

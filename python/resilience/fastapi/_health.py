@@ -162,6 +162,7 @@ _UNAVAILABLE: dict[int | str, dict[str, Any]] = {
     503: {
         "description": "Not now; try again after `Retry-After` seconds.",
         "headers": {"Retry-After": {"schema": {"type": "integer"}}},
+        "content": {"application/json": {"schema": {"type": "object"}}},
     }
 }
 

@@ -22,6 +22,7 @@ from resilience.fastapi._health import (
 )
 from resilience.fastapi._metrics import MetricSources, dependency_families, http_families, metrics_router
 from resilience.fastapi._middleware import ResilienceMiddleware
+from resilience.fastapi._openapi import describe_problems
 from resilience.fastapi._problems import add_problem_handlers
 from resilience.fastapi._request_metrics import RequestMetrics
 from resilience.observability import Family
@@ -93,6 +94,7 @@ def install(
         lifecycle=state.lifecycle,
     )
     add_problem_handlers(app)
+    describe_problems(app)
     app.include_router(health_router)
     app.include_router(circuit_breaker_router)
     app.include_router(metrics_router)

@@ -1,0 +1,83 @@
+"""A guarded transport for httpx: ``httpx.AsyncClient(transport=GuardedHttpxTransport(guard))``."""
+
+from collections.abc import AsyncIterator
+from typing import Any, cast
+
+import httpcore
+import httpx
+
+from resilience.connections._guard import UpstreamGuard
+from resilience.connections._httpx_family import GuardedBody, GuardedTransportMixin, Wire
+from resilience.connections._httpx_pool import Connection, Network
+
+
+class _Body(httpx.AsyncByteStream):
+    """The body as httpx wants it."""
+
+    def __init__(self, body: GuardedBody) -> None:
+        self._body = body
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self._body.__aiter__()
+
+    async def aclose(self) -> None:
+        await self._body.aclose()
+
+
+class _Pool(httpcore.AsyncConnectionPool):
+    def create_connection(self, origin: httpcore.Origin) -> httpcore.AsyncConnectionInterface:
+        return cast("httpcore.AsyncConnectionInterface", Connection(super().create_connection(origin)))
+
+
+class PooledTransport(httpx.AsyncHTTPTransport):
+    """httpx's own transport, HTTP/1.1 without proxies, on a pool that forgets no connection.
+
+    Args:
+        verify: ``True``, or a TLS context.
+        limits: of the pool.
+    """
+
+    def __init__(self, *, verify: Any = True, limits: httpx.Limits | None = None) -> None:
+        limits = limits or httpx.Limits()
+        super().__init__(verify=verify, limits=limits)
+        self.network = Network(httpcore.AnyIOBackend())
+        self._pool = _Pool(
+            ssl_context=httpx.create_ssl_context(verify=verify),
+            max_connections=limits.max_connections,
+            max_keepalive_connections=limits.max_keepalive_connections,
+            keepalive_expiry=limits.keepalive_expiry,
+            network_backend=cast("httpcore.AsyncNetworkBackend", self.network),
+        )
+
+
+class GuardedHttpxTransport(GuardedTransportMixin, httpx.AsyncBaseTransport):
+    """Passes each request through the breaker and the limits of its host or route.
+
+    Args:
+        guard: breakers and limits; one of its own when ``None``.
+        transport: what speaks to the network; a :class:`PooledTransport` when ``None``.
+        **settings: of that one.
+
+    Raises:
+        TypeError: for both a transport and settings.
+    """
+
+    def __init__(
+        self,
+        guard: UpstreamGuard | None = None,
+        *,
+        transport: httpx.AsyncBaseTransport | None = None,
+        **settings: Any,
+    ) -> None:
+        if transport is not None and settings:
+            raise TypeError("give either a transport or settings for one")
+        self._guard = guard or UpstreamGuard()
+        self._wire = Wire(transport or PooledTransport(**settings))
+
+    def _make_response(self, response: Any, body: GuardedBody) -> httpx.Response:
+        return httpx.Response(
+            status_code=response.status_code,
+            headers=response.headers,
+            stream=_Body(body),
+            extensions=response.extensions,
+        )

@@ -1,0 +1,10 @@
+"""Waiting for what another task, thread or process brings about, without guessing how long it takes."""
+
+import asyncio
+
+
+async def until(condition, limit=30.0):
+    """Turn the loop until `condition` holds; the limit only ends a test that would hang."""
+    async with asyncio.timeout(limit):
+        while not condition():
+            await asyncio.sleep(0)

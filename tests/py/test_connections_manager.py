@@ -4,12 +4,12 @@ import asyncio
 import sys
 
 import pytest
-from support.http_clients import CLIENTS, Client
-from support.http_server import http_server
-from support.until import until
 
 from resilience import BulkheadFullError
 from resilience.connections import ConnectionConfig, ConnectionManager, _optional, by_route
+from support.http_clients import CLIENTS, Client
+from support.http_server import http_server
+from support.until import until
 
 libraries = pytest.mark.parametrize("library", CLIENTS)
 

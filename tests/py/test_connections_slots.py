@@ -4,10 +4,10 @@ import asyncio
 import random
 
 import pytest
-from support.until import until
 
 from resilience import BulkheadFullError
 from resilience.connections._slots import Slots
+from support.until import until
 
 
 def slots(limit=2, **settings):

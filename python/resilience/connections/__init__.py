@@ -7,6 +7,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from resilience.connections._config import ConnectionConfig
+from resilience.connections._database import CommitUncertainError, DatabasePool
 from resilience.connections._guard import Target, UpstreamGuard, UpstreamStatusError, by_host, by_route
 from resilience.connections._improvement import Improvement
 from resilience.connections._manager import ConnectionManager
@@ -24,8 +25,10 @@ _OPTIONAL = {
 
 __all__ = [
     "AiohttpGuard",
+    "CommitUncertainError",
     "ConnectionConfig",
     "ConnectionManager",
+    "DatabasePool",
     "GuardedHttpx2Transport",
     "GuardedHttpxTransport",
     "Improvement",

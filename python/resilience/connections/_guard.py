@@ -93,9 +93,9 @@ def by_route(*patterns: str) -> Key:
 class UpstreamGuard:
     """Breakers and limits of upstreams, by host or by route, for the guarded transports.
 
-    Transports that are given one guard share its breakers and its places. A status of 500 and above, 408, 425 and 429
-    is a failure; other errors of the caller's count for nothing; a ``Retry-After`` with a failure opens the breaker for
-    that long. It belongs to one event loop.
+    Transports that are given one guard share its breakers and its places. A status of 500 and above, 408, 425
+    and 429 is a failure; other errors of the caller's count for nothing; a ``Retry-After`` with a failure opens the
+    breaker for that long. It belongs to one event loop.
 
     Args:
         breaker: settings of each breaker; ``None`` for the defaults.
@@ -237,9 +237,9 @@ class GuardedExchange:
 def _end_for(
     breaker: CircuitBreaker,
     token: Any,
-    settled: bool,
+    settled: bool,  # noqa: FBT001 - a callback
     slots: Slots | None,
-    host: str,  # noqa: FBT001 - a callback
+    host: str,
 ) -> None:
     """End an exchange whose object was collected by another thread."""
     if not settled:

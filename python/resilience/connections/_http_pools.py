@@ -18,8 +18,14 @@ class HttpPool(Protocol):
     """What a manager asks of a client library."""
 
     client: Any
-    opened: int
-    connections: int
+
+    @property
+    def opened(self) -> int:
+        """Connections opened so far."""
+
+    @property
+    def connections(self) -> int:
+        """Connections that are open."""
 
     async def resize(self, config: ConnectionConfig) -> None:
         """Take new limits; what is under way ends as it began."""
@@ -172,4 +178,5 @@ def http_pool(name: HttpClientName, config: ConnectionConfig, guard: UpstreamGua
 
 def resized(config: ConnectionConfig, **sizes: int | None) -> ConnectionConfig:
     """Return `config` with those sizes that are given."""
-    return dataclasses.replace(config, **{key: size for key, size in sizes.items() if size is not None})
+    given: dict[str, Any] = {key: size for key, size in sizes.items() if size is not None}
+    return dataclasses.replace(config, **given)

@@ -1,8 +1,8 @@
 """What httpcore and httpcore2 lose when a request is cancelled, kept.
 
-Cancelled during a TLS handshake, both forget the socket; cancelled between connecting and sending, httpcore keeps a
-place for a connection that nobody will use (httpcore #1099 tells of the family). These classes stand where the libraries
-let one put one's own, and are written against their public interfaces, which are the same.
+Cancelled during a TLS handshake, both forget the socket; cancelled between connecting and sending, httpcore keeps
+a place for a connection that nobody will use (httpcore #1099 tells of the family). These classes stand where the
+libraries let one put one's own, and are written against their public interfaces, which are the same.
 """
 
 import contextlib

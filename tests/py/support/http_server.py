@@ -12,9 +12,9 @@ _REASON = "Whatever"
 class HttpServer:
     """Counts what reaches it, and answers as the path says.
 
-    ``/echo/<text>?ticks=n`` answers the text after n turns of the loop; ``/status/<code>?<header>=<value>`` answers that
-    status and headers; ``/held`` waits for `release`; ``/stream`` sends one chunk, waits for `release` and sends the
-    last; ``/cut`` breaks off in the middle of a body.
+    ``/echo/<text>?ticks=n`` answers the text after n turns of the loop; ``/status/<code>?<header>=<value>`` answers
+    that status and headers; ``/held`` waits for `release`; ``/stream`` sends one chunk, waits for `release` and sends
+    the last; ``/cut`` breaks off in the middle of a body.
     """
 
     def __init__(self) -> None:

@@ -8,21 +8,32 @@ import random
 REQUESTS = int(os.environ.get("RESILIENCE_STORM_REQUESTS", "200"))
 
 
-async def cancel_storm(request, *, seed, longest=60, at_once=40):
-    """Start REQUESTS calls of ``request(number)``, most of which are cancelled after a random number of turns.
+class CancelStorm:
+    """Starts REQUESTS calls of ``request(number)``, most of which are cancelled after a random number of turns.
 
-    Returns:
-        how many finished, were cancelled, and failed otherwise with what.
+    An error that isn't a cancellation ends the storm. `finished` and `cancelled` count what became of the calls.
     """
-    rng = random.Random(seed)
-    outcome = {"finished": 0, "cancelled": 0, "failed": []}
-    running = set()
 
-    async def one(number, patience, twice):
-        task = asyncio.create_task(request(number))
-        for _ in range(patience):
-            if task.done():
-                break
+    def __init__(self, request, *, seed, longest=60, at_once=40):
+        self.finished = 0
+        self.cancelled = 0
+        self._request = request
+        self._rng = random.Random(seed)
+        self._longest = longest
+        self._room = asyncio.Semaphore(at_once)
+
+    async def run(self):
+        async with asyncio.TaskGroup() as group:
+            for number in range(REQUESTS):
+                await self._room.acquire()
+                patience = self._rng.randrange(self._longest) if self._rng.random() < 0.9 else 1_000_000
+                group.create_task(self._one(number, patience, twice=self._rng.random() < 0.3))
+        gc.collect()  # an object that was dropped unclosed warns now, which fails the test
+
+    async def _one(self, number, patience, *, twice):
+        task = asyncio.create_task(self._request(number))
+        while patience and not task.done():
+            patience -= 1
             await asyncio.sleep(0)
         task.cancel()
         if twice:  # an outer deadline passes while the first cancellation is cleaned up after
@@ -30,21 +41,8 @@ async def cancel_storm(request, *, seed, longest=60, at_once=40):
             task.cancel()
         try:
             await task
+            self.finished += 1
         except asyncio.CancelledError:
-            outcome["cancelled"] += 1
-        except Exception as error:
-            outcome["failed"].append(error)
-            raise
-        else:
-            outcome["finished"] += 1
-
-    for number in range(REQUESTS):
-        patience = rng.randrange(longest) if rng.random() < 0.9 else 1_000_000
-        task = asyncio.create_task(one(number, patience, rng.random() < 0.3))
-        running.add(task)
-        task.add_done_callback(running.discard)
-        while len(running) >= at_once:
-            await asyncio.sleep(0)
-    await asyncio.gather(*running)
-    gc.collect()  # an object that was dropped unclosed warns now, which fails the test
-    return outcome
+            self.cancelled += 1
+        finally:
+            self._room.release()

@@ -1,0 +1,124 @@
+"""SQLite by aiosqlite: one connection that writes, several that read beside it."""
+
+import asyncio
+import contextlib
+import sqlite3
+from collections.abc import AsyncIterator
+from typing import Any
+
+import aiosqlite
+
+from resilience.connections._contained import contained
+from resilience.connections._database_drivers import Phase
+from resilience.connections._slots import Slots
+
+_BUSY = ("database is locked", "database table is locked", "unable to open", "disk i/o error", "disk is full")
+
+
+class SqliteConnection:
+    """The few methods that both databases' connections share."""
+
+    def __init__(self, inner: aiosqlite.Connection) -> None:
+        self.inner = inner
+
+    async def fetch(self, query: str, *arguments: Any) -> list[sqlite3.Row]:
+        """Run a query and return its rows; parameters are ``?``."""
+        async with self.inner.execute(query, arguments) as cursor:
+            return list(await cursor.fetchall())
+
+    async def execute(self, query: str, *arguments: Any) -> int:
+        """Run a statement and return how many rows it changed."""
+        async with self.inner.execute(query, arguments) as cursor:
+            return cursor.rowcount
+
+
+class SqliteDriver:
+    """Connections to one file in WAL mode, so that readers never wait for the writer.
+
+    A connection works in a thread of its own, which can't be interrupted: a cancelled caller's statement runs to its
+    end before the connection is lent again.
+
+    Args:
+        path: of the file, or ``":memory:"``, which has one connection for everything.
+        slots: who may read.
+        statement_timeout: seconds to wait for another process's lock.
+    """
+
+    def __init__(self, path: str, *, slots: Slots, statement_timeout: float) -> None:
+        self._path = path
+        self._slots = slots
+        self._timeout = statement_timeout
+        self._idle: list[SqliteConnection] = []
+        self._all: list[SqliteConnection] = []
+        self._writer: SqliteConnection | None = None
+        self._lock = asyncio.Lock()
+
+    async def open(self) -> None:
+        """Open the writing connection."""
+        self._writer = await self._connect()
+        await self._writer.inner.execute("PRAGMA journal_mode=WAL")
+
+    async def _connect(self) -> SqliteConnection:
+        inner = await aiosqlite.connect(self._path, timeout=self._timeout, isolation_level=None)
+        inner.row_factory = sqlite3.Row
+        made = SqliteConnection(inner)
+        self._all.append(made)
+        return made
+
+    @contextlib.asynccontextmanager
+    async def reading(self) -> AsyncIterator[SqliteConnection]:
+        """Lend a connection whose statements can't write."""
+        if self._path == ":memory:":
+            async with self._lock:
+                assert self._writer is not None  # noqa: S101 - opened before use
+                yield self._writer
+            return
+        await self._slots.acquire("database")
+        try:
+            connection = self._idle.pop() if self._idle else await contained(self._reader())
+            try:
+                yield connection
+            finally:
+                self._idle.append(connection)
+        finally:
+            self._slots.release("database")
+
+    async def _reader(self) -> SqliteConnection:
+        connection = await self._connect()
+        await connection.inner.execute("PRAGMA query_only=ON")
+        return connection
+
+    @contextlib.asynccontextmanager
+    async def writing(self, phase: Phase) -> AsyncIterator[SqliteConnection]:
+        """Lend the writing connection inside a transaction that commits at the end."""
+        async with self._lock:
+            writer = self._writer
+            assert writer is not None  # noqa: S101 - opened before use
+            try:
+                await contained(writer.execute("BEGIN IMMEDIATE"))
+                yield writer
+                phase.committing = True
+                await contained(writer.execute("COMMIT"))
+            finally:
+                if writer.inner.in_transaction:
+                    await contained(writer.execute("ROLLBACK"))
+
+    def is_outage(self, error: BaseException) -> bool:
+        """Whether the file is the trouble, and not the statement."""
+        if isinstance(error, sqlite3.OperationalError):
+            return str(error).lower().startswith(_BUSY)
+        return isinstance(error, (OSError, TimeoutError))
+
+    def is_rolled_back(self, error: BaseException) -> bool:
+        """Whether another process's lock kept the transaction from happening."""
+        return isinstance(error, sqlite3.OperationalError) and "locked" in str(error)
+
+    def stats(self) -> dict[str, Any]:
+        """Return the figures of the connections."""
+        return self._slots.stats() | {"connections": len(self._all), "idle": len(self._idle)}
+
+    async def close(self) -> None:
+        """Close every connection."""
+        while self._all:
+            await self._all.pop().inner.close()
+        self._idle.clear()

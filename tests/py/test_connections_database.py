@@ -1,0 +1,107 @@
+"""The database pool on SQLite, and what holds for every database."""
+
+import asyncio
+import sqlite3
+
+import pytest
+
+from resilience import CircuitOpenError
+from resilience.connections import DatabasePool
+from support.storm import CancelStorm
+
+
+@pytest.fixture(params=["file", "memory"])
+async def pool(request, tmp_path):
+    dsn = f"sqlite:///{tmp_path}/test.db" if request.param == "file" else "sqlite://:memory:"
+    async with DatabasePool(dsn, size=4) as database:
+        await database.write("create table log (id integer)")
+        yield database
+
+
+async def written(pool):
+    return [row["id"] for row in await pool.read("select id from log order by id")]
+
+
+async def test_reads_and_writes_reach_the_file(pool):
+    assert await pool.write("insert into log values (?)", 1) == 1
+    async with pool.write() as connection:
+        await connection.execute("insert into log values (?)", 2)
+    assert await written(pool) == [1, 2]
+    await pool.check()
+    assert pool.stats()["kind"] == "sqlite"
+
+
+async def test_a_failed_block_writes_nothing(pool):
+    with pytest.raises(RuntimeError, match="changed my mind"):
+        async with pool.write() as connection:
+            await connection.execute("insert into log values (1)")
+            raise RuntimeError("changed my mind")
+    assert await written(pool) == []
+
+
+async def test_a_mistake_in_a_statement_counts_for_no_breaker(pool):
+    for _ in range(10):
+        with pytest.raises(sqlite3.OperationalError):
+            await pool.write("insert into nowhere values (1)")
+    assert pool.stats()["breakers"] == {"read": "closed", "write": "closed", "connect": "closed"}
+
+
+async def test_writers_take_turns_and_none_is_lost(pool):
+    await asyncio.gather(*(pool.write("insert into log values (?)", number) for number in range(30)))
+    assert await written(pool) == list(range(30))
+
+
+async def test_an_open_write_breaker_stops_no_read(pool):
+    pool.write_breaker.force_open()
+    with pytest.raises(CircuitOpenError):
+        await pool.write("insert into log values (1)")
+    assert await written(pool) == []
+
+
+async def test_cancelled_calls_leave_no_transaction_open_and_cross_no_answers(pool):
+    async def request(number):
+        if number % 2:
+            await pool.write("insert into log values (?)", number)
+        else:
+            rows = await pool.read("select ? as id", number)
+            assert rows[0]["id"] == number
+
+    await CancelStorm(request, seed=7).run()
+    numbers = await written(pool)
+    assert len(numbers) == len(set(numbers))
+    await pool.write("insert into log values (-1)")
+    assert pool.stats()["in_use"] == 0
+
+
+def test_the_breakers_have_the_documented_settings():
+    pool = DatabasePool("sqlite://:memory:")
+    read, write, connect = pool.read_breaker.config, pool.write_breaker.config, pool.connect_breaker.config
+    assert (read.failure_threshold, read.recovery_timeout, read.success_threshold) == (8, 15, 3)
+    assert (write.failure_threshold, write.recovery_timeout, write.success_threshold) == (3, 30, 2)
+    assert (connect.failure_threshold, connect.recovery_timeout) == (5, 20)
+    assert (read.failure_rate_threshold, write.failure_rate_threshold) == (0.6, 0.4)
+
+
+@pytest.mark.parametrize(
+    ("dsn", "settings", "error", "words"),
+    [
+        ("mysql://x", {}, ValueError, "dsn"),
+        (5, {}, TypeError, "dsn"),
+        ("sqlite://:memory:", {"size": 0}, ValueError, "size"),
+        ("sqlite://:memory:", {"pool_timeout": 0}, ValueError, "pool_timeout"),
+        ("sqlite://:memory:", {"statement_timeout": "1"}, TypeError, "statement_timeout"),
+        ("sqlite://:memory:", {"attempts": 11}, ValueError, "attempts"),
+    ],
+)
+def test_a_bad_argument_is_refused_by_name(dsn, settings, error, words):
+    with pytest.raises(error, match=words):
+        DatabasePool(dsn, **settings)
+
+
+async def test_a_block_takes_no_query_and_an_awaited_read_needs_one():
+    async with DatabasePool("sqlite://:memory:") as pool:
+        with pytest.raises(TypeError, match="query"):
+            await pool.read()
+        with pytest.raises(TypeError, match="query"):
+            async with pool.read("select 1"):
+                pass

@@ -18,6 +18,18 @@
 
 namespace resilience::bindings {
 
+enum class Layer : unsigned char { breaker, rate, bulkhead, adaptive, inside };
+
+// What one attempt holds, from outermost to innermost.
+struct Permits {
+  Layer next = Layer::breaker;  // the layer to pass next
+  bool breaker = false;
+  bool bulkhead = false;
+  bool adaptive = false;
+  BreakerRun run;
+  Nanos admitted = 0;  // by the adaptive limit
+};
+
 struct PolicyLayer {
   long users = 1;             // the guard that it was compiled for, and each call under way
   PyObject* owner = nullptr;  // borrowed: that guard, which calls keep alive; it retries and hedges
@@ -55,9 +67,7 @@ struct PolicyLayer {
     return retries || hedges || fallback_owner != nullptr || rate_key != nullptr || breaker_fallback_callable;
   }
   // The usual case of a rate limit: one rate for all, not used up.
-  [[nodiscard]] bool takes_turn_at_once() const noexcept {
-    return rate_key == nullptr && rate->machine.try_acquire(rate->single, rate->now()) == 0;
-  }
+  [[nodiscard]] bool takes_turn_at_once(const Permits& permits) const noexcept;
   [[nodiscard]] bool interrupts() const noexcept { return hedges || timeout || total; }
 };
 
@@ -83,18 +93,6 @@ struct Arguments {
   [[nodiscard]] PyObject* keywords() const;    // a new dict
 };
 
-enum class Layer : unsigned char { breaker, rate, bulkhead, adaptive, inside };
-
-// What one attempt holds, from outermost to innermost.
-struct Permits {
-  Layer next = Layer::breaker;  // the layer to pass next
-  bool breaker = false;
-  bool bulkhead = false;
-  bool adaptive = false;
-  BreakerRun run;
-  Nanos admitted = 0;  // by the adaptive limit
-};
-
 enum class Passage { inside, refused, waits };
 
 namespace detail {
@@ -106,6 +104,17 @@ void wake_adaptive(PolicyLayer& layer, const AdaptiveLimit::Woken& woken);
 LimitOutcome limit_outcome(PolicyLayer& layer, PyObject* error);
 void leave_adaptive(PolicyLayer& layer, Permits& permits, LimitOutcome outcome);
 }  // namespace detail
+
+inline bool PolicyLayer::takes_turn_at_once(const Permits& permits) const noexcept {
+  if (rate_key != nullptr) {
+    return false;
+  }
+  // The breaker has just taken a stamp: reading the counter again would be half the price of the limit.
+  const Nanos now = permits.breaker && breaker->system_clock && rate->system
+                        ? TickClock::time_of(permits.run.started)
+                        : rate->now();
+  return rate->machine.try_acquire(rate->single, now) == 0;
+}
 
 // Passes the layers from `permits.next` on. refused: an exception is set. waits: layer `permits.next` has to
 // be waited for (see wait_method), and then passed(); `key` is set when it is a keyed rate limit (new
@@ -121,7 +130,7 @@ inline Passage enter(PolicyLayer& layer, Permits& permits, const Arguments& call
       }
       [[fallthrough]];
     case Layer::rate:
-      if (layer.rate && !layer.takes_turn_at_once()) [[unlikely]] {
+      if (layer.rate && !layer.takes_turn_at_once(permits)) [[unlikely]] {
         permits.next = Layer::rate;
         const Passage passage = detail::take_turn(layer, call, key);
         if (passage != Passage::inside) {

@@ -13,7 +13,7 @@ from fastapi import FastAPI
 from batching import Batching
 from resilience import cache
 from services import Services
-from smart_dispatcher import MODEL_FAILURES, circuit_breaker
+from smart_dispatcher import MODEL_FAILURES, pipeline
 from upstream_client import MalformedAnswerError
 
 CLASSIFICATION_TOKENS = 32
@@ -50,7 +50,7 @@ class Classification:
     by: Literal["model", "keywords"]
 
 
-@circuit_breaker("nlp_processor")
+@pipeline("nlp_processor")
 async def ask_for_intent(batching: Batching, text: str) -> Classification:
     """Let the model classify a command; raises what the upstream raises, and rejections while open."""
     prompt = _PROMPT.format(intents=", ".join(Intent), text=text)

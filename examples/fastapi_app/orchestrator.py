@@ -11,7 +11,7 @@ from starlette.exceptions import HTTPException
 
 from resilience import cache
 from services import Services
-from smart_dispatcher import MODEL_FAILURES, circuit_breaker
+from smart_dispatcher import MODEL_FAILURES, pipeline
 from upstream_client import Answer, UpstreamClient
 
 MAX_COMMAND = 8_000
@@ -22,13 +22,13 @@ FALLBACK_TEXT = (
 )
 
 
-@circuit_breaker("ollama")
+@pipeline("ollama")
 async def ask_model(upstream: UpstreamClient, prompt: str) -> Answer:
     """Ask the model; raises what the upstream raises, or a rejection while the breaker is open."""
     return await upstream.complete(prompt)
 
 
-@circuit_breaker("ollama")
+@pipeline("ollama")
 async def stream_model(upstream: UpstreamClient, prompt: str) -> AsyncIterator[str]:
     """Stream the model's answer; the whole stream is one call to the breaker."""
     async for piece in upstream.stream(prompt):

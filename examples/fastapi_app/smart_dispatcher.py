@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Any, Literal
 import httpx
 from fastapi import FastAPI
 
-from resilience import CircuitBreaker, State, StateChanged, get_all_circuit_breakers, get_circuit_breaker
+from resilience import (
+    CircuitBreaker,
+    Pipeline,
+    State,
+    StateChanged,
+    get_all_circuit_breakers,
+    get_circuit_breaker,
+    get_pipeline,
+)
 from resilience.errors import CircuitOpenError, ResilienceError
 from services import Services
 from settings import get_settings
@@ -33,6 +41,12 @@ _KEPT_TRANSITIONS = 256
 def circuit_breaker(name: str) -> CircuitBreaker:
     """Return one of the server's named breakers; as a decorator it protects a function."""
     return get_circuit_breaker(name, recovery_timeout=get_settings().recovery_timeout, **_BREAKERS[name])
+
+
+def pipeline(name: str) -> Pipeline:
+    """Return the pipeline of that name in config.yaml, as a decorator; its breaker is the server's own."""
+    circuit_breaker(name)  # made with its settings before the configuration asks for it
+    return get_pipeline(name)
 
 
 class IntentionalFailureError(Exception):

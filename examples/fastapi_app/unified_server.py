@@ -7,6 +7,7 @@ environment and `.env`.
 import contextlib
 import os
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import uvicorn
 from fastapi import FastAPI
@@ -28,11 +29,14 @@ import testing_routes
 import upstream_client
 import workflows
 from draining_server import DrainingServer
+from resilience import configure
 from resilience.fastapi import AdminPolicy, install, lifespan
 from services import Services
 from settings import Settings, get_settings
 from upstream_process import LocalUpstream
 
+# What guards the parts' functions, by name.
+POLICIES = Path(__file__).with_name("config.yaml")
 # Seconds that a worker may take to start on a busy machine before it is taken for dead.
 WORKER_START_TIMEOUT = 60
 
@@ -69,6 +73,7 @@ def create_app(settings: Settings) -> FastAPI:
     admin = AdminPolicy(
         token.get_secret_value() if token else None, open_on_loopback=settings.trusts_loopback
     )
+    configure(POLICIES)
     services = app.state.services = Services(settings, install(app, admin=admin))
     for part in PARTS:
         part.attach(app, services)

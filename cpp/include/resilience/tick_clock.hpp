@@ -36,6 +36,15 @@ class TickClock {
     return anchor();
   }
 
+  // The time at which `stamp` was taken, a moment ago.
+  [[nodiscard]] static Nanos time_of(Stamp stamp) noexcept {
+    if (!trusted_) {
+      return stamp;
+    }
+    Reading reading;
+    return read_at(static_cast<std::uint64_t>(stamp), reading) ? reading.nanos : anchor();
+  }
+
   // The time now; `passed` becomes the nanoseconds since `stamp` was taken, never negative.
   [[nodiscard]] static Nanos now_since(Stamp stamp, Nanos& passed) noexcept {
     Reading reading;
@@ -71,6 +80,14 @@ class TickClock {
   // False when the system's clock has to be asked.
   static bool read([[maybe_unused]] Reading& reading) noexcept {
 #if defined(__x86_64__)
+    return read_at(__builtin_ia32_rdtsc(), reading);
+#else
+    return false;
+#endif
+  }
+
+  // The same for a count that was read before.
+  static bool read_at(std::uint64_t ticks, Reading& reading) noexcept {
     const std::uint32_t version = anchor_.version.load(std::memory_order_acquire);
     const std::uint64_t anchored = anchor_.ticks.load(std::memory_order_relaxed);
     const Nanos nanos = anchor_.nanos.load(std::memory_order_relaxed);
@@ -79,13 +96,9 @@ class TickClock {
     if ((version & 1U) != 0 || version != anchor_.version.load(std::memory_order_relaxed)) {
       return false;
     }
-    const std::uint64_t ticks = __builtin_ia32_rdtsc();
     reading.ticks = static_cast<std::int64_t>(ticks);
     reading.nanos = nanos + scale(ticks - anchored, reading.rate);
-    return ticks - anchored < kAnchorTicks && reading.rate != 0;
-#else
-    return false;
-#endif
+    return ticks - anchored < kAnchorTicks && reading.rate != 0;  // a count from before the anchor wraps
   }
 
   static Nanos anchor() noexcept;

@@ -15,7 +15,7 @@ from pydantic import BaseModel, Field, StringConstraints
 from embedders import Embedder, make_embedder
 from resilience import embedding_batcher, llm_batcher
 from services import Services
-from smart_dispatcher import circuit_breaker
+from smart_dispatcher import pipeline
 
 MAX_TEXTS = 256
 MAX_TEXT = 32_000
@@ -72,7 +72,7 @@ async def embed(body: EmbeddingRequest, request: Request) -> Embeddings:
     return Embeddings(embeddings=vectors, model=embedder.name, dimensions=embedder.dimensions)
 
 
-@circuit_breaker("embeddings")
+@pipeline("embeddings")
 async def embed_guarded(batching: Batching, texts: list[str]) -> list[list[float]]:
     """Embed texts behind the breaker of that name."""
     return await batching.embed(texts)

@@ -123,22 +123,29 @@ class CircuitBreaker(ProbedBreaker):
             config: its settings.
             name: made up when ``None``.
             clock: the system's clock when ``None``.
-            listed: whether :func:`get_all_circuit_breakers` lists it.
+            listed: whether :func:`get_all_circuit_breakers` lists it and :func:`configure` reaches it by name.
         """
         breaker = cls.__new__(cls)
-        breaker._start(name, config, clock)  # noqa: SLF001
+        breaker._start(name, config, clock, listed=listed)  # noqa: SLF001
         if listed:
             register(breaker)
         return breaker
 
-    def _start(self, name: str | None, config: CircuitBreakerConfig, clock: _core.Clock | None) -> None:
+    def _start(
+        self,
+        name: str | None,
+        config: CircuitBreakerConfig,
+        clock: _core.Clock | None,
+        *,
+        listed: bool = True,
+    ) -> None:
         if name is not None and not isinstance(name, str):
             raise TypeError(f"name must be a string, got {type_name(name)}")
         if clock is not None and not isinstance(clock, _core.Clock):
             raise TypeError(f"clock must be a Clock, got {type_name(clock)}")
         self._name = f"circuit-breaker-{next(_numbers)}" if name is None else name
         self._coded = config
-        self._config = config = configured(self._name, config)
+        self._config = config = configured(self._name, config) if listed else config
         self._listeners = ()
         self._events = None
         self._probers = ()

@@ -50,8 +50,9 @@ class KeyedCircuitBreaker:
     the number of keys is always bounded.
 
     A key that left while somebody still holds its breaker gets that breaker back when it is asked for again. The
-    breakers share one configuration, are named after their keys, and are not listed by
-    :func:`get_all_circuit_breakers`, which keeps metrics by name bounded; :meth:`get_stats` sums them up.
+    breakers share one configuration and are named after their keys. Since keys come from outside, they are not
+    listed by :func:`get_all_circuit_breakers`, which keeps metrics by name bounded, nor reached by
+    :func:`configure`; :meth:`get_stats` sums them up.
 
     Any thread may use it. ``for_key`` takes constant time.
 

@@ -10,10 +10,12 @@ from pathlib import Path
 import pytest
 
 from resilience import (
+    CircuitBreaker,
     CircuitBreakerConfig,
     CircuitOpenError,
     KeyedCircuitBreaker,
     State,
+    configure,
     get_all_circuit_breakers,
 )
 from resilience.testing import ManualClock
@@ -150,6 +152,12 @@ def test_keyed_breakers_are_not_listed_so_that_metrics_by_name_stay_few(clock):
         breakers.for_key(f"tenant-{number}")
     assert get_all_circuit_breakers() == before
     assert len(breakers.get_stats()) == 9
+
+
+def test_a_key_is_no_name_that_a_configuration_reaches(clock, clean_configuration):
+    configure({"circuit_breakers": {"payments": {"failure_threshold": 77}}})
+    assert keyed(clock).for_key("payments").config.failure_threshold == 1
+    assert CircuitBreaker("payments").config.failure_threshold == 77
 
 
 def test_rejections_name_the_key(clock):

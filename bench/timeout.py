@@ -5,6 +5,7 @@ not suspend. The suspended call yields to the event loop once.
 """
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Awaitable, Callable, Generator
 from typing import Any
@@ -18,6 +19,8 @@ from resilience._waiting import SYSTEM_CLOCK
 CALLS = 1_000
 TIMERS = 100_000
 LATE = 100
+DELAY = 0.02
+ROUNDS = 5
 
 
 class Yield:
@@ -90,49 +93,68 @@ def measure_calls(rounds: int) -> dict[str, float]:
     return overhead
 
 
-async def measure_timers() -> dict[str, float]:
-    """Nanoseconds to arm and to disarm one of many timers."""
-    few, many = TIMERS // 100, TIMERS
-    figures = {}
-    for count in (few, many):
-        queue = TimeoutQueue(3600.0, SYSTEM_CLOCK)
-        queue.arm().finish()
-        start = time.perf_counter()
-        scopes = [queue.arm() for _ in range(count)]
-        armed = time.perf_counter()
-        for scope in scopes[::-1]:
-            scope.finish()
-        figures[f"arm, {count}"] = (armed - start) / count * 1e9
-        figures[f"disarm, {count}"] = (time.perf_counter() - armed) / count * 1e9
+def time_queue(count: int) -> dict[str, float]:
+    queue = TimeoutQueue(3600.0, SYSTEM_CLOCK)
+    queue.arm().finish()
+    start = time.perf_counter()
+    scopes = [queue.arm() for _ in range(count)]
+    armed = time.perf_counter()
+    for scope in reversed(scopes):
+        scope.finish()
+    return {
+        f"arm, {count:,}": (armed - start) / count * 1e9,
+        f"disarm, {count:,}": (time.perf_counter() - armed) / count * 1e9,
+    }
+
+
+def time_loop(count: int) -> dict[str, float]:
     loop = asyncio.get_running_loop()
     start = time.perf_counter()
-    handles = [loop.call_later(3600.0, print) for _ in range(many)]
+    handles = [loop.call_later(3600.0, print) for _ in range(count)]
     armed = time.perf_counter()
     for handle in handles:
         handle.cancel()
-    figures[f"loop.call_later, {many}"] = (armed - start) / many * 1e9
-    figures[f"its cancel, {many}"] = (time.perf_counter() - armed) / many * 1e9
-    report("Timers", [Row(name, {"ns each": value}) for name, value in figures.items()])
-    return figures
+    return {
+        f"loop.call_later, {count:,}": (armed - start) / count * 1e9,
+        f"its cancel, {count:,}": (time.perf_counter() - armed) / count * 1e9,
+    }
+
+
+async def measure_timers() -> dict[str, float]:
+    """Nanoseconds to arm and to disarm one of many timers, from Python; the minimum of a few rounds."""
+    best: dict[str, float] = {}
+    for _ in range(ROUNDS):
+        for figures in (time_queue(TIMERS // 100), time_queue(TIMERS), time_loop(TIMERS)):
+            for name, value in figures.items():
+                best[name] = min(best.get(name, value), value)
+    report("Timers", [Row(name, {"ns each": value}) for name, value in best.items()])
+    return best
 
 
 async def measure_lateness() -> dict[str, float]:
-    """Milliseconds between the deadline and the cancellation, on an idle loop."""
-    late = []
+    """Milliseconds between the deadline and the end, beside those of a bare sleep of the same length."""
 
     async def hang() -> None:
         await asyncio.Event().wait()
 
-    guarded = resilience.timeout(0.02)(hang)
+    guarded = resilience.timeout(DELAY)(hang)
+    late: dict[str, list[float]] = {"timeout": [], "asyncio.sleep": []}
     for _ in range(LATE):
         start = time.monotonic()
-        try:
+        with contextlib.suppress(resilience.CallTimeoutError):
             await guarded()
-        except resilience.CallTimeoutError:
-            late.append((time.monotonic() - start - 0.02) * 1e3)
-    late.sort()
-    figures = {"earliest": late[0], "median": late[len(late) // 2], "latest": late[-1]}
-    report("How late a timeout of 20 ms fires", [Row(name, {"ms": value}) for name, value in figures.items()])
+        late["timeout"].append((time.monotonic() - start - DELAY) * 1e3)
+        start = time.monotonic()
+        await asyncio.sleep(DELAY)
+        late["asyncio.sleep"].append((time.monotonic() - start - DELAY) * 1e3)
+    figures = {}
+    rows = []
+    for name, values in late.items():
+        values.sort()
+        row = {"earliest": values[0], "median": values[len(values) // 2], "latest": values[-1]}
+        rows.append(Row(name, row))
+        figures |= {f"{name}, {column}": value for column, value in row.items()}
+    report("Milliseconds late after 20 ms", rows)
     return figures
 
 

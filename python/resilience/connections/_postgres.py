@@ -1,5 +1,6 @@
 """PostgreSQL by asyncpg."""
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
@@ -128,6 +129,12 @@ class PostgresDriver:
         return self._slots.stats() | {"opened": self._opened, "connections": size, "idle": idle}
 
     async def close(self) -> None:
-        """Close every connection, at once when the server doesn't answer."""
-        if self._pool is not None:
+        """Close every connection, by force when the server doesn't answer."""
+        if self._pool is None:
+            return
+        try:
+            async with asyncio.timeout(_GRACE):
+                await self._pool.close()
+        except TimeoutError:
             self._pool.terminate()
+            await asyncio.sleep(0)  # the loop closes what was aborted

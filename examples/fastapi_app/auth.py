@@ -19,7 +19,7 @@ from starlette.exceptions import HTTPException
 
 from services import Services
 from settings import Settings
-from smart_dispatcher import pipeline
+from smart_dispatcher import circuit_breaker
 
 ALGORITHM = "HS256"
 ISSUER = "unified-server"
@@ -63,8 +63,8 @@ class Verifier:
         self._secret = secret.get_secret_value() if secret else secrets.token_urlsafe(48)
         self._users = {name: stored.get_secret_value() for name, stored in settings.users.items()}
         self._decoy = hash_password(secrets.token_hex(8))
-        self.verify = pipeline("auth")(self._verify)
-        self.check_password = pipeline("auth")(self._check_password)
+        self.verify = circuit_breaker("auth")(self._verify)
+        self.check_password = circuit_breaker("auth")(self._check_password)
 
     def issue(self, subject: str) -> Token:
         """Return a token for a user."""

@@ -20,8 +20,9 @@ void clear_payload(PyStopIterationObject* stop) {
 
 void stop_dealloc(PyObject* self) {
   auto* stop = reinterpret_cast<PyStopIterationObject*>(self);
+  hold_while_clearing(self);
   clear_payload(stop);
-  if (!stops.give(stop)) {
+  if (still_unheld(self) && !stops.give(stop)) {
     PyObject_GC_UnTrack(self);
     Py_CLEAR(stop->args);
     PyObject_GC_Del(self);

@@ -43,6 +43,18 @@ bool close_iterator(PyObject* iterator);
 // StopIteration.
 PyObject* as_method_result(PySendResult outcome, PyObject* result);
 
+// For tp_dealloc of a tracked object, before it clears its fields: what is cleared may run code that starts
+// the collector, which must take the object for alive.
+inline void hold_while_clearing(PyObject* object) { Py_SET_REFCNT(object, 1); }
+// After it: false when somebody found the emptied object through the gc module and holds it.
+inline bool still_unheld(PyObject* object) {
+  if (Py_REFCNT(object) == 1) [[likely]] {
+    return true;
+  }
+  Py_DECREF(object);
+  return false;
+}
+
 // Instances of one static, garbage-collected type that wait for their next use. They stay alive (the list
 // holds one reference) and tracked, because untracking and tracking again costs as much as all else that
 // recycling does; so while one waits here, its fields must be empty and safe to look at.
@@ -61,12 +73,11 @@ class FreeList {
     }
     return nullptr;
   }
-  // To be called by tp_dealloc with an emptied object. False when there is no room: free it.
+  // To be called by tp_dealloc with an emptied object that it holds. False when there is no room: free it.
   bool give(Object* object) noexcept {
     if (count_ == kMost) {
       return false;
     }
-    Py_SET_REFCNT(reinterpret_cast<PyObject*>(object), 1);
     items_[count_++] = object;
     return true;
   }

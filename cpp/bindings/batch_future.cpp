@@ -370,11 +370,10 @@ void future_dealloc(PyObject* object) {
   if (self->weakrefs != nullptr) {
     PyObject_ClearWeakRefs(object);
   }
-  Py_SET_REFCNT(object, 1);  // what is cleared may start the collector, which must take it for alive
+  hold_while_clearing(object);
   future_clear(object);
-  if (Py_REFCNT(object) != 1) {
-    Py_SET_REFCNT(object, Py_REFCNT(object) - 1);
-    return;  // somebody found it through the gc module, empty
+  if (!still_unheld(object)) {
+    return;
   }
   // What the collector has finalized it would never finalize again.
   if (PyObject_GC_IsFinalized(object) != 0 || !futures.give(self)) {

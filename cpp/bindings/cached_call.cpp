@@ -238,16 +238,15 @@ void call_dealloc(PyObject* object) {
   if (self->weakrefs != nullptr) {
     PyObject_ClearWeakRefs(object);
   }
+  hold_while_clearing(object);
   if (self->args != nullptr || self->inner != nullptr) {
     finish(self);
   }
-  auto* function = reinterpret_cast<PyObject*>(self->function);
-  self->function = nullptr;
-  if (self->finalized || !calls.give(self)) {
+  Py_CLEAR(self->function);
+  if (still_unheld(object) && (self->finalized || !calls.give(self))) {
     PyObject_GC_UnTrack(object);
     PyObject_GC_Del(self);
   }
-  Py_XDECREF(function);
 }
 
 // ------------------------------------------------------------------------------------ what a coroutine shows

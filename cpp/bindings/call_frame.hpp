@@ -1,17 +1,16 @@
 // What every native call shares: a coroutine in all but its type.
 //
 // CallFrame holds the function, its arguments and what is being stepped. CallType<Driver> makes a Python type
-// of it: send, throw, close, collection and everything a coroutine shows. A Driver decides what a call does:
+// of it: send, throw, close, collection and everything a coroutine shows. A Driver decides what a call does.
+// A Driver has these members:
 //
-//   struct Driver {
-//     struct Call : CallFrame { ... };
-//     static void create(Call*);      // memory is new: make its own fields; they are empty again after each
-//     use static int traverse(Call*, visitproc, void*);  // what it refers to besides the frame's static
-//     PySendResult start(Call*, PyObject** result);       // the first step static PySendResult
-//     conclude(Call*, PySendResult outcome, PyObject** result);  // a step has ended so static void
-//     release(Call*);     // ended from outside, without a verdict static void fail(Call*);        // ended
-//     from outside, with the exception that is set now
-//   };
+// - Call: a struct derived from CallFrame, with fields of its own.
+// - create(Call*): memory is new, make the own fields; they are empty again after each use.
+// - traverse(Call*, visitproc, void*): what a call refers to besides the frame's.
+// - start(Call*, PyObject** result): the first step.
+// - conclude(Call*, PySendResult outcome, PyObject** result): a step has ended so.
+// - release(Call*): ended from outside, without a verdict.
+// - fail(Call*): ended from outside, with the exception that is set now.
 //
 // A driver calls finish() once it has a result or an error to give.
 //
@@ -342,17 +341,16 @@ class CallType {
     if (self->weakrefs != nullptr) {
       PyObject_ClearWeakRefs(object);
     }
+    hold_while_clearing(object);
+    self->phase = Phase::closed;
     drop_arguments(self);
     Py_CLEAR(self->inner);
     Py_CLEAR(self->function);
-    Guard* guard = self->guard;
-    self->guard = nullptr;
-    self->phase = Phase::closed;
-    if (self->finalized || !calls.give(self)) {
+    Py_CLEAR(self->guard);
+    if (still_unheld(object) && (self->finalized || !calls.give(self))) {
       PyObject_GC_UnTrack(object);
       PyObject_GC_Del(self);
     }
-    Py_XDECREF(reinterpret_cast<PyObject*>(guard));
   }
 
   static inline PyTypeObject type;

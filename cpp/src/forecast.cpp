@@ -117,9 +117,8 @@ double Forecaster::filled() const noexcept {
                                         : history_.at(Scale::kPlain, history_.latest());
 }
 
-// The series begins with its first measurement: until then each gap moves the beginning by a step.
-void Forecaster::begin_later() {
-  config_.start_time += config_.step;
+void Forecaster::start_at(double time) {
+  config_.start_time = time;
   for (auto& horizon : horizons_) {
     horizon = make(horizon->ahead());
   }
@@ -127,7 +126,7 @@ void Forecaster::begin_later() {
 
 void Forecaster::observe(std::optional<double> value) {
   if (!value && history_.count() == 0) {
-    begin_later();
+    start_at(config_.start_time + config_.step);  // the series begins with its first measurement
     return;
   }
   history_.push(value ? *value : filled(), value.has_value());

@@ -7,7 +7,17 @@ namespace resilience {
 
 namespace {
 constexpr double kLargestLog = 40.0;  // e^40 is past every load; keeps expm1 finite
+
+template <typename T>
+void put(std::vector<T>& ring, std::size_t slot, T value) {
+  if (slot == ring.size()) {
+    ring.push_back(value);
+  } else {
+    ring[slot] = value;
+  }
 }
+
+}  // namespace
 
 double to_scale(Scale scale, double load) noexcept {
   switch (scale) {
@@ -36,10 +46,10 @@ double from_scale(Scale scale, double value) noexcept {
 
 LoadHistory::LoadHistory(std::size_t capacity) : capacity_(std::max<std::size_t>(capacity, 2)) {
   for (auto& track : tracks_) {
-    track.values.resize(capacity_);
-    track.sums.resize(capacity_);
+    track.values.reserve(capacity_);  // untouched pages cost nothing until the history grows into them
+    track.sums.reserve(capacity_);
   }
-  measured_.resize(capacity_);
+  measured_.reserve(capacity_);
 }
 
 void LoadHistory::push(double load, bool measured) {
@@ -47,10 +57,10 @@ void LoadHistory::push(double load, bool measured) {
   for (std::size_t i = 0; i < kScales; ++i) {
     const double value = to_scale(static_cast<Scale>(i), load);
     const double before = count_ > 0 ? tracks_[i].sums[slot(count_ - 1)] : 0.0;
-    tracks_[i].values[here] = value;
-    tracks_[i].sums[here] = before + value;
+    put(tracks_[i].values, here, value);
+    put(tracks_[i].sums, here, before + value);
   }
-  measured_[here] = measured ? 1 : 0;
+  put<std::uint8_t>(measured_, here, measured ? 1 : 0);
   ++count_;
 }
 

@@ -52,7 +52,10 @@ class Batching:
 
     async def embed(self, texts: list[str]) -> list[list[float]]:
         """Return a vector a text; texts of one request may travel in several batches."""
-        return await asyncio.gather(*(embedding_batcher.add_request(text, text) for text in texts))
+        vectors: list[list[float]] = await asyncio.gather(
+            *(embedding_batcher.add_request(text, text) for text in texts)
+        )
+        return vectors
 
     async def complete_batch(self, items: list[tuple[str, int]]) -> list[str]:
         """Ask the model for all prompts of a batch in one call."""

@@ -8,6 +8,7 @@ import math
 import re
 import zlib
 from collections.abc import Sequence
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
@@ -58,9 +59,9 @@ class MiniLmEmbedder:
             raise ModuleNotFoundError(
                 "the real embedding model is optional: pip install --group embedding-model"
             )
-        from sentence_transformers import SentenceTransformer
-
-        self._model: Any = SentenceTransformer(str(Path(package.origin).parent / "model"), device="cpu")
+        transformers = import_module("sentence_transformers")
+        folder = Path(package.origin).parent / "model"
+        self._model: Any = transformers.SentenceTransformer(str(folder), device="cpu")
 
     async def embed(self, texts: Sequence[str]) -> list[list[float]]:
         """Return a unit vector a text, in order; computed on a thread, which leaves the event loop free."""

@@ -77,6 +77,10 @@ _MODULES = {
     ),
     "_types": ("State",),
     "_waiting": ("priority",),
+    "allocator": (
+        "PredictiveResourceAllocator",
+        "resource_allocator",
+    ),
     "config": (
         "configure",
         "reload",
@@ -108,7 +112,7 @@ _MODULES = {
         "StateChanged",
     ),
 }
-_PUBLIC_MODULES = ("config", "errors", "events", "testing")
+_PUBLIC_MODULES = ("allocator", "config", "errors", "events", "testing")
 _HOMES = {name: module for module, names in _MODULES.items() for name in names}
 __all__ = sorted(_HOMES)  # noqa: PLE0605 - a list, only not a literal one
 

@@ -73,6 +73,10 @@ from resilience._types import State as State
 from resilience._waiting import (
     priority as priority,
 )
+from resilience.allocator import (
+    PredictiveResourceAllocator as PredictiveResourceAllocator,
+    resource_allocator as resource_allocator,
+)
 from resilience.config import configure as configure, reload as reload
 from resilience.errors import (
     AllProvidersFailedError as AllProvidersFailedError,

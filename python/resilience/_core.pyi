@@ -485,7 +485,114 @@ class TimeoutQueue:
     def __init__(self, seconds: typing.SupportsFloat | typing.SupportsIndex, clock: Clock) -> None: ...
     def arm(self) -> TimeoutScope: ...
 
+class NativeForecaster:
+    def __init__(
+        self,
+        *,
+        step: typing.SupportsFloat | typing.SupportsIndex,
+        lead_time: typing.SupportsFloat | typing.SupportsIndex,
+        kind: str,
+        start_time: typing.SupportsFloat | typing.SupportsIndex,
+    ) -> None: ...
+    def count(self) -> int: ...
+    def forecast(
+        self, quantiles: collections.abc.Sequence[typing.SupportsFloat | typing.SupportsIndex]
+    ) -> tuple[typing.Any, ...]: ...
+    def observe(self, value: typing.SupportsFloat | typing.SupportsIndex | None) -> None: ...
+    def replay(
+        self, values: collections.abc.Sequence[typing.SupportsFloat | typing.SupportsIndex | None]
+    ) -> list[float]: ...
+
+class NativeProvisioner:
+    def __init__(
+        self,
+        *,
+        forecaster: NativeForecaster,
+        capacity_per_unit: typing.SupportsFloat | typing.SupportsIndex,
+        target_utilization: typing.SupportsFloat | typing.SupportsIndex,
+        start_delay: typing.SupportsFloat | typing.SupportsIndex,
+        min_units: typing.SupportsFloat | typing.SupportsIndex,
+        max_units: typing.SupportsFloat | typing.SupportsIndex,
+        guard: bool,
+    ) -> None: ...
+    def decision(self) -> dict[str, typing.Any]: ...
+    def observe(self, value: typing.SupportsFloat | typing.SupportsIndex | None) -> int: ...
+    def replay(
+        self, values: collections.abc.Sequence[typing.SupportsFloat | typing.SupportsIndex | None]
+    ) -> list[int]: ...
+    def set_start_delay(self, seconds: typing.SupportsFloat | typing.SupportsIndex) -> None: ...
+
+class NativeSystemProbe:
+    @staticmethod
+    def supported() -> bool: ...
+    def __init__(self, *, process: typing.SupportsInt | typing.SupportsIndex = 0) -> None: ...
+    def read(self) -> dict[str, typing.Any]: ...
+
+class NativeAllocator:
+    def __init__(
+        self,
+        *,
+        interval: typing.SupportsFloat | typing.SupportsIndex,
+        history_days: typing.SupportsFloat | typing.SupportsIndex,
+        lead_time: typing.SupportsFloat | typing.SupportsIndex,
+        forecaster: str,
+        initial: typing.Annotated[
+            collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex], "FixedSize(3)"
+        ],
+        least: typing.Annotated[
+            collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex], "FixedSize(3)"
+        ],
+        limits: typing.Annotated[
+            collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex], "FixedSize(3)"
+        ],
+        clock: Clock | None = None,
+    ) -> None: ...
+    def audit(self) -> list[typing.Any]: ...
+    def backtest(self) -> dict[str, typing.Any]: ...
+    def observe(
+        self,
+        *,
+        rpm: typing.SupportsFloat | typing.SupportsIndex | None = None,
+        connections: typing.SupportsFloat | typing.SupportsIndex | None = None,
+        response_time: typing.SupportsFloat | typing.SupportsIndex | None = None,
+        cpu_cores: typing.SupportsFloat | typing.SupportsIndex | None = None,
+        memory_fraction: typing.SupportsFloat | typing.SupportsIndex | None = None,
+        timestamp: typing.SupportsFloat | typing.SupportsIndex | None = None,
+    ) -> dict[str, typing.Any]: ...
+    def predictions(self) -> dict[str, typing.Any]: ...
+    def restore(self, rows: bytes) -> int: ...
+    def rows(self) -> bytes: ...
+    def settle(
+        self,
+        decision: typing.SupportsInt | typing.SupportsIndex,
+        outcome: str,
+        actual: typing.SupportsInt | typing.SupportsIndex,
+    ) -> None: ...
+    def started(self, resource: str, seconds: typing.SupportsFloat | typing.SupportsIndex) -> None: ...
+
+class AllocatorMonitor:
+    def __init__(
+        self,
+        loop: typing.Any,
+        allocator: NativeAllocator,
+        on_tick: collections.abc.Callable[..., typing.Any],
+        on_step: collections.abc.Callable[..., typing.Any],
+    ) -> None: ...
+    def stop(self) -> None: ...
+    def submit(
+        self,
+        *,
+        rpm: typing.SupportsFloat | typing.SupportsIndex | None = None,
+        connections: typing.SupportsFloat | typing.SupportsIndex | None = None,
+        response_time: typing.SupportsFloat | typing.SupportsIndex | None = None,
+        cpu_cores: typing.SupportsFloat | typing.SupportsIndex | None = None,
+        memory_fraction: typing.SupportsFloat | typing.SupportsIndex | None = None,
+    ) -> None: ...
+    @property
+    def running(self) -> bool: ...
+
 def adopt_cache_methods(subclass: type[_R], /) -> type[_R]: ...
 def engine_stats() -> dict[str, typing.Any]: ...
+def forecast_kinds() -> tuple[typing.Any, ...]: ...
 def is_probe_url(url: str) -> bool: ...
 def make_cached_function(*args: Any) -> CachedFunction: ...

@@ -57,6 +57,9 @@ class Forecaster {
   // The value of the next step; nothing is a gap. REQUIRES: finite and >= 0.
   void observe(std::optional<double> value);
 
+  // UNIX seconds of the first value, once they are known. REQUIRES: nothing observed yet.
+  void start_at(double time);
+
   // The value lead_time ahead. 0 before the first value.
   [[nodiscard]] double mean() const noexcept { return lead().mean(); }
   [[nodiscard]] double quantile(double q) const noexcept {
@@ -80,7 +83,6 @@ class Forecaster {
   [[nodiscard]] const Horizon& lead() const noexcept { return *horizons_.front(); }
   [[nodiscard]] std::unique_ptr<Horizon> make(std::int64_t ahead) const;
   [[nodiscard]] double filled() const noexcept;
-  void begin_later();
 
   ForecasterConfig config_;
   StepGrid grid_;

@@ -68,6 +68,8 @@ class Provisioner {
   // Feeds the forecaster the step's load and decides. A gap never gives units back.
   std::int64_t observe(std::optional<double> load);
 
+  // A unit serves this much load from now on. REQUIRES: > 0 and finite.
+  void set_capacity(double capacity_per_unit) noexcept { config_.capacity_per_unit = capacity_per_unit; }
   // The start delay of a unit has been found to be another; the shadows start anew.
   void set_start_delay(double seconds);
 

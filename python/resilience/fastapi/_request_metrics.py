@@ -131,6 +131,7 @@ class RequestMetrics:
         self.active = 0
         self.websockets = 0
         self.total = 0
+        self.seconds = 0.0
 
     @property
     def uptime(self) -> float:
@@ -147,6 +148,7 @@ class RequestMetrics:
             seconds: From the first byte of the request to the last of the response.
         """
         self.total += 1
+        self.seconds += seconds
         key = (method if method in _METHODS else "OTHER", route, status)
         series = self.series.get(key)
         if series is None:

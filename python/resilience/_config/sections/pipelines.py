@@ -181,7 +181,7 @@ def _prepare(entries: Entries) -> Commit:
         if not entries.mentions(name):
             return {}
         settings = {**entries.base, **entries.about(name)}
-        return {place: setting.value for place, setting in settings.items()}  # type: ignore[misc] # as the schema read it
+        return {place: setting.value for place, setting in settings.items()}
 
     return prepare(layout, _build)
 

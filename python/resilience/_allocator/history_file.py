@@ -1,0 +1,72 @@
+"""The allocator's history on disk: one file, replaced whole or not at all."""
+
+import contextlib
+import json
+import os
+import struct
+import tempfile
+import time
+import zlib
+from pathlib import Path
+
+_MAGIC = b"resilience-history-1\n"
+_LENGTHS = struct.Struct("<II")  # of the settings, and a checksum over settings and rows
+
+
+class HistoryFileError(Exception):
+    """A history file that is torn, or was never one."""
+
+
+def save(path: Path, interval: float, rows: bytes) -> None:
+    """Replace the file at once, so that a crash leaves the old one or the new one.
+
+    Raises:
+        OSError: when it can't be written.
+    """
+    settings = json.dumps({"interval": interval}).encode()
+    head = _MAGIC + _LENGTHS.pack(len(settings), zlib.crc32(settings + rows))
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".tmp")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(head + settings + rows)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            Path(temporary).unlink()
+        raise
+
+
+def load(path: Path, interval: float) -> bytes | None:
+    """Return the rows that were saved, None when there is no file.
+
+    Raises:
+        HistoryFileError: when the file is torn, foreign, or of another interval.
+        OSError: when it can't be read.
+    """
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        return None
+    start = len(_MAGIC) + _LENGTHS.size
+    if not content.startswith(_MAGIC) or len(content) < start:
+        raise HistoryFileError("it is no history file")
+    length, checksum = _LENGTHS.unpack_from(content, len(_MAGIC))
+    body = content[start:]
+    if length > len(body) or zlib.crc32(body) != checksum:
+        raise HistoryFileError("it is torn")
+    saved = json.loads(body[:length])["interval"]
+    if saved != interval:
+        raise HistoryFileError(f"its interval is {saved} s, not {interval} s")
+    return body[length:]
+
+
+def set_aside(path: Path) -> Path:
+    """Rename a file that can't be used, so that nothing is lost; return its new name.
+
+    Raises:
+        OSError: when it can't be renamed.
+    """
+    kept = path.with_name(f"{path.name}.unusable-{time.time_ns()}")
+    return path.rename(kept)

@@ -1,0 +1,18 @@
+"""Predictive allocation: forecasts of a load, and resources resized before it comes."""
+
+from resilience._allocator.forecaster import Forecast, Forecaster, Provisioner
+from resilience._allocator.metrics import RequestSource, ResourceMetrics
+from resilience._allocator.resource_allocator import PredictiveResourceAllocator
+
+resource_allocator = PredictiveResourceAllocator()
+"""The process's allocator: give it a `metrics_source`, bind resources to it and start it."""
+
+__all__ = [
+    "Forecast",
+    "Forecaster",
+    "PredictiveResourceAllocator",
+    "Provisioner",
+    "RequestSource",
+    "ResourceMetrics",
+    "resource_allocator",
+]

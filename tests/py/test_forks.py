@@ -268,7 +268,8 @@ def test_the_interpreter_ends_quietly_with_calls_in_flight(ending):
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_signals_do_what_they_did_without_the_library(number):
     program = """
-        import asyncio, os, sys
+        import asyncio, os, signal, sys
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell ignores it in what runs with &
         from resilience import CircuitBreaker
         breaker = CircuitBreaker()
         @breaker

@@ -16,7 +16,28 @@ PyObject* from_inner(PyObject* object, const char* attribute) {
   return value;
 }
 
-PyObject* get_frame(PyObject* self, void* /*unused*/) { return from_inner(self, "cr_frame"); }
+// The frame that a call not begun will have: that of a coroutine made to be looked at.
+PyObject* frame_to_be(CallFrame* self) {
+  PyObject* coroutine = call_with_arguments(self, self->function);
+  if (coroutine == nullptr) {
+    return nullptr;  // wrong arguments: the call will say so
+  }
+  PyObject* frame = PyObject_GetAttrString(coroutine, "cr_frame");
+  discard_made(coroutine);
+  Py_DECREF(coroutine);
+  return frame;
+}
+
+PyObject* get_frame(PyObject* object, void* /*unused*/) {
+  CallFrame* self = as_call(object);
+  if (self->phase == Phase::created && self->function != nullptr && makes_coroutine(self->function)) {
+    if (PyObject* frame = frame_to_be(self)) {
+      return frame;
+    }
+    PyErr_Clear();
+  }
+  return from_inner(object, "cr_frame");
+}
 PyObject* get_await(PyObject* self, void* /*unused*/) { return from_inner(self, "cr_await"); }
 PyObject* get_origin(PyObject* self, void* /*unused*/) { return from_inner(self, "cr_origin"); }
 

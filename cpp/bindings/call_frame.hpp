@@ -11,6 +11,7 @@
 // - conclude(Call*, PySendResult outcome, PyObject** result): a step has ended so.
 // - release(Call*): ended from outside, without a verdict.
 // - fail(Call*): ended from outside, with the exception that is set now.
+// - Stepping: lives on the stack, made of a Call*, while code of the call runs.
 //
 // A driver calls finish() once it has a result or an error to give.
 //
@@ -200,9 +201,10 @@ class CallType {
           return PYGEN_ERROR;
         }
         self->phase = Phase::running;
-        return Driver::start(self, result);
+        return start(self, result);
       case Phase::suspended: {
         self->phase = Phase::running;
+        const typename Driver::Stepping stepping(self);
         const PySendResult outcome = step(self->inner, value, result);
         return Driver::conclude(self, outcome, result);
       }
@@ -214,6 +216,11 @@ class CallType {
     }
     PyErr_SetString(PyExc_RuntimeError, "cannot reuse already awaited coroutine");
     return PYGEN_ERROR;
+  }
+
+  static PySendResult start(Call* self, PyObject** result) {
+    const typename Driver::Stepping stepping(self);
+    return Driver::start(self, result);
   }
 
   static PyObject* iternext(PyObject* self) {
@@ -260,6 +267,7 @@ class CallType {
     const bool started = self->phase == Phase::suspended;
     self->phase = Phase::running;
     PyObject* result = nullptr;
+    const typename Driver::Stepping stepping(self);
     PySendResult outcome = throw_into(self->inner, args, nargs, &result);
     if (started) {
       outcome = Driver::conclude(self, outcome, &result);

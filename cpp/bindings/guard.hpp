@@ -10,6 +10,8 @@
 
 #include <Python.h>
 
+#include <optional>
+
 #include "breaker_layer.hpp"
 
 namespace resilience::bindings {
@@ -50,6 +52,8 @@ PyObject* make_started_call(Guard* guard, PyObject* function, PyObject* const* a
 PyObject* make_pipeline_call(Guard* guard, PyObject* function, PyObject* const* args, Py_ssize_t nargs,
                              PyObject* kwnames);
 PyObject* make_pipeline_call_with(Guard* guard, PyObject* coroutine);
+// Seconds that the shortest timeout of a pipeline around the code running on this thread has left.
+std::optional<double> running_time_left();
 // Runs a plain function under the guard, now.
 PyObject* call_plain(Guard* guard, PyObject* function, PyObject* const* args, std::size_t nargsf,
                      PyObject* kwnames);

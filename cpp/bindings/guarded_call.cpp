@@ -18,6 +18,9 @@ struct GuardedCall : CallFrame {
 
 struct BreakerDriver {
   using Call = GuardedCall;
+  struct Stepping {
+    explicit Stepping(const Call* /*self*/) {}
+  };
 
   static void create(Call* self) {
     self->run = BreakerRun{};

@@ -8,6 +8,7 @@
 //
 //   waiting ──▶ attempt ──▶ (result)
 //      └──────────┴─ error ──▶ slow (made again) ── error ──▶ answer (fallback) ──▶ (result or error)
+#include <algorithm>
 #include <new>
 #include <utility>
 
@@ -33,8 +34,55 @@ struct PipelineCall : CallFrame {
   TimeoutEntry total;
 };
 
+// The calls with a timeout whose code runs on this thread, innermost first: remaining() asks them.
+class TimedStep {
+ public:
+  explicit TimedStep(const PipelineCall* self) : call_(self), outer_(innermost) {
+    const PolicyLayer* layer = self->layer == nullptr ? self->guard->plan.policies : self->layer;
+    if (layer->timed()) {
+      innermost = this;
+    }
+  }
+  TimedStep(const TimedStep&) = delete;
+  TimedStep& operator=(const TimedStep&) = delete;
+  ~TimedStep() { innermost = outer_; }
+
+  // The shortest time that one of them has left; kForever without any.
+  static Nanos shortest_left() {
+    Nanos shortest = kForever;
+    for (const TimedStep* step = innermost; step != nullptr; step = step->outer_) {
+      shortest = std::min(shortest, left(*step->call_));
+    }
+    return shortest;
+  }
+
+ private:
+  static Nanos left(const PipelineCall& call) {
+    const PolicyLayer* layer = call.layer;
+    if (layer == nullptr || call.stage == Stage::answer) {
+      return kForever;
+    }
+    const bool attempts = call.stage == Stage::attempt;
+    return std::min(layer->total ? left(*layer->total, call.total) : kForever,
+                    layer->timeout && attempts ? left(*layer->timeout, call.timeout) : kForever);
+  }
+  static Nanos left(const TimeoutQueue& queue, const TimeoutEntry& entry) {
+    if (entry.task == nullptr) {
+      return queue.length();  // its time starts when the call suspends
+    }
+    return entry.armed() ? remaining(entry.deadline, queue.clock()->now()) : 0;
+  }
+
+  const PipelineCall* call_;
+  TimedStep* outer_;
+  [[gnu::tls_model("initial-exec")]] static thread_local TimedStep* innermost;
+};
+
+thread_local TimedStep* TimedStep::innermost = nullptr;
+
 struct PipelineDriver {
   using Call = PipelineCall;
+  using Stepping = TimedStep;
 
   static void create(Call* self) {
     self->layer = nullptr;
@@ -333,6 +381,11 @@ PyObject* make_pipeline_call(Guard* guard, PyObject* function, PyObject* const* 
 
 PyObject* make_pipeline_call_with(Guard* guard, PyObject* coroutine) {
   return PipelineCallType::make_with(guard, coroutine);
+}
+
+std::optional<double> running_time_left() {
+  const Nanos left = TimedStep::shortest_left();
+  return left == kForever ? std::nullopt : std::optional(seconds_from_nanos(left));
 }
 
 bool init_pipeline_call(PyObject* module) {

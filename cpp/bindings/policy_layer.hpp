@@ -68,7 +68,8 @@ struct PolicyLayer {
   }
   // The usual case of a rate limit: one rate for all, not used up.
   [[nodiscard]] bool takes_turn_at_once(const Permits& permits) const noexcept;
-  [[nodiscard]] bool interrupts() const noexcept { return hedges || timeout || total; }
+  [[nodiscard]] bool timed() const noexcept { return timeout || total; }
+  [[nodiscard]] bool interrupts() const noexcept { return hedges || timed(); }
 };
 
 inline PolicyLayer* use(PolicyLayer* layer) noexcept {

@@ -1,3 +1,5 @@
+#include <pybind11/stl.h>
+
 #include "awaitable.hpp"
 #include "bindings.hpp"
 #include "errors.hpp"
@@ -12,6 +14,8 @@ void register_guards(pybind11::module_& module) {
       !init_guarded_function(raw) || !init_pipeline_call(raw) || !init_policy_type(raw)) {
     throw pybind11::error_already_set();
   }
+  module.def("running_time_left", &running_time_left,
+             "Seconds that the shortest timeout of a pipeline around the running code has left, or None.");
 }
 
 }  // namespace resilience::bindings

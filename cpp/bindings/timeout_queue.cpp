@@ -13,6 +13,7 @@ namespace {
 struct Names {
   PyObject* get_running_loop = nullptr;
   PyObject* current_task = nullptr;
+  PyObject* tasks = nullptr;  // by loop, where current_task() itself would look; null from 3.14 on
   PyObject* cancel = PyUnicode_InternFromString("cancel");
   PyObject* uncancel = PyUnicode_InternFromString("uncancel");
   PyObject* cancelling = PyUnicode_InternFromString("cancelling");
@@ -26,6 +27,12 @@ struct Names {
       }
       get_running_loop = PyObject_GetAttrString(asyncio, "get_running_loop");
       current_task = PyObject_GetAttrString(asyncio, "current_task");
+#if PY_VERSION_HEX < 0x030E0000
+      PyObject* module = PyObject_GetAttrString(asyncio, "tasks");
+      tasks = module == nullptr ? nullptr : PyObject_GetAttrString(module, "_current_tasks");
+      Py_XDECREF(module);
+      PyErr_Clear();
+#endif
       Py_DECREF(asyncio);
     }
     return get_running_loop != nullptr && current_task != nullptr;
@@ -46,6 +53,15 @@ long count(PyObject* task, PyObject* method) {
   const long value = answer == names().zero ? 0 : PyLong_AsLong(answer);
   Py_DECREF(answer);
   return value;
+}
+
+// The task that `loop` is running, None, or null with an exception set (new reference).
+PyObject* current_task(PyObject* loop) {
+  if (names().tasks != nullptr && PyDict_CheckExact(names().tasks)) {
+    PyObject* task = PyDict_GetItemWithError(names().tasks, loop);
+    return task != nullptr || PyErr_Occurred() != nullptr ? Py_XNewRef(task) : Py_NewRef(Py_None);
+  }
+  return PyObject_CallOneArg(names().current_task, loop);
 }
 
 PyObject* running_loop() { return PyObject_CallNoArgs(names().get_running_loop); }
@@ -185,7 +201,7 @@ bool TimeoutQueue::arm(TimeoutEntry& entry, Nanos started) {
     PyErr_SetString(PyExc_RuntimeError, "timeouts need a running asyncio event loop");
     return false;
   }
-  PyObject* task = PyObject_CallOneArg(names().current_task, loop);
+  PyObject* task = current_task(loop);
   OnLoop* queue = task == nullptr || task == Py_None ? nullptr : on_loop(loop);
   Py_DECREF(loop);  // the loop runs, so it stays
   if (queue == nullptr) {

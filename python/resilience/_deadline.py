@@ -22,13 +22,19 @@ _current: ContextVar[_Deadline | None] = ContextVar("resilience_deadline", defau
 
 
 def remaining() -> float | None:
-    """Seconds until the innermost `deadline` around the running code, 0.0 once it has passed.
+    """Seconds until the nearest `deadline` or `timeout` around the running code, 0.0 once it has passed.
+
+    A timeout is known to the code that its call awaits; a deadline also to the tasks started inside it.
 
     Returns:
-        ``None`` outside of any deadline.
+        ``None`` outside of any.
     """
     innermost = _current.get()
-    return None if innermost is None else max(0.0, innermost.at - innermost.clock.now())
+    of_calls = _core.running_time_left()
+    if innermost is None:
+        return of_calls
+    left = max(0.0, innermost.at - innermost.clock.now())
+    return left if of_calls is None else min(left, of_calls)
 
 
 def deadline_headers(name: str = "X-Request-Timeout-Ms") -> dict[str, str]:

@@ -67,6 +67,15 @@ async def test_inspect_tells_its_state(breaker):
     ]
 
 
+@pytest.mark.parametrize("settings", [{"fallback": lambda gate: None}, {}], ids=["with a fallback", "plain"])
+async def test_a_call_not_begun_shows_the_frame_it_will_have(settings):
+    call = CircuitBreaker("seen", **settings)(middle)(None)
+    assert inspect.getcoroutinestate(call) == inspect.CORO_CREATED
+    assert call.cr_frame.f_code is middle.__code__
+    call.close()
+    assert inspect.getcoroutinestate(call) == inspect.CORO_CLOSED
+
+
 async def test_task_stacks_and_representations_name_the_users_code(breaker):
     gate = asyncio.Event()
     task = asyncio.create_task(breaker(middle)(gate))

@@ -388,3 +388,44 @@ async def test_nested_deadlines_never_outlive_the_outer_one():
     with pytest.raises(CallTimeoutError, match="'deadline' timed out after 3 s"):
         await task
     assert remaining() is None
+
+
+async def test_nested_calls_know_what_the_timeouts_around_them_have_left():
+    clock = ManualClock()
+    gate = Gate()
+    seen = []
+
+    async def nested():
+        seen.append(remaining())
+        await gate()
+        seen.append(remaining())
+
+    async def outer():
+        await timeout(10.0, clock=clock).call(nested)
+        seen.append(remaining())
+
+    task = asyncio.create_task(timeout(3.0, clock=clock).call(outer))
+    await settle()
+    clock.advance(1.0)
+    assert remaining() is None
+    gate.open()
+    await task
+    assert seen == [3.0, 2.0, 2.0]
+
+
+async def test_a_call_that_has_timed_out_has_nothing_left():
+    clock = ManualClock()
+    seen = []
+
+    async def stubborn():
+        try:
+            await Gate()()
+        finally:
+            seen.append(remaining())
+
+    task = asyncio.create_task(timeout(3.0, clock=clock).call(stubborn))
+    await settle()
+    clock.advance(3.0)
+    with pytest.raises(CallTimeoutError):
+        await task
+    assert seen == [0.0]

@@ -15,6 +15,11 @@ from services import Services
 router = APIRouter(tags=["metrics"])
 
 
+def pool_sizes(services: Services) -> dict[str, int]:
+    """Return the present size of each pool."""
+    return {"http": services.connections.config.http_pool_size, **services.pools}
+
+
 def components(services: Services) -> dict[str, Any]:
     """Return what each component reports; one that isn't attached says so instead of inventing figures."""
     functions = protected_functions()
@@ -27,7 +32,8 @@ def components(services: Services) -> dict[str, Any]:
                 scheme: f"{100 * value:.1f}%" for scheme, value in services.pooling.improvement.items()
             },
             "reason": services.pooling.reason,
-            "pools": dict(services.pools),
+            "pools": pool_sizes(services),
+            "connections": services.connections.stats(),
         },
         "circuit_breakers": {
             "status": "inactive" if services.dispatcher is None else "active",
@@ -71,7 +77,7 @@ def attach(app: FastAPI, services: Services) -> None:
     """Mount the route, and export batchers, pools and the allocator's view."""
     sources = services.resilience.sources
     sources.add(lambda: batcher_families(services.batchers))
-    sources.add(lambda: [gauge("resilience_pool_size", "Connections a pool may hold", services.pools)])
+    sources.add(lambda: [gauge("resilience_pool_size", "Connections a pool may hold", pool_sizes(services))])
     sources.add(lambda: _allocator_families(services))
     app.include_router(router)
 

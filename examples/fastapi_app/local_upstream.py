@@ -255,13 +255,8 @@ def create_app(upstream: Upstream) -> Starlette:
                 return JSONResponse({"error": json.loads(error.json(include_context=False))}, status_code=422)
         return JSONResponse(upstream.faults.journal())
 
-    async def ping(_request: Request) -> Response:
-        return Response(b"")
-
     routes = [route(method, path, answer) for (method, path), answer in _ROUTES.items()]
-    return Starlette(
-        routes=[*routes, Route("/control", control, methods=["GET", "POST"]), Route("/ping", ping)]
-    )
+    return Starlette(routes=[*routes, Route("/control", control, methods=["GET", "POST"])])
 
 
 def main() -> None:

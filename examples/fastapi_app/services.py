@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from nlp_processor import NlpProcessor
     from orchestrator import Orchestrator
     from pooling_probe import PoolingProbe
+    from resilience.connections import ConnectionManager
     from resilience.fastapi import Resilience
     from settings import Settings
     from smart_dispatcher import SmartDispatcher
@@ -38,6 +39,7 @@ class Services:
 
     settings: Settings
     resilience: Resilience
+    connections: ConnectionManager = field(init=False)
     upstream: UpstreamClient = field(init=False)
     batching: Batching = field(init=False)
     nlp_processor: NlpProcessor = field(init=False)

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-import httpx
+import aiohttp
 from fastapi import FastAPI
 
 from resilience import (
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from nlp_processor import Classification
 
 # What a caller of the model turns into a fallback answer.
-MODEL_FAILURES = (ResilienceError, httpx.HTTPError, MalformedAnswerError)
+MODEL_FAILURES = (ResilienceError, aiohttp.ClientError, TimeoutError, MalformedAnswerError)
 
 _BREAKERS: dict[str, dict[str, Any]] = {
     "nlp_processor": {"failure_threshold": 3},

@@ -23,6 +23,7 @@ import live_events
 import nlp_processor
 import orchestrator
 import pooling_probe
+import pools
 import process_metrics
 import smart_dispatcher
 import testing_routes
@@ -42,6 +43,7 @@ WORKER_START_TIMEOUT = 60
 
 # In the order they start; they stop in the reverse.
 PARTS = (
+    pools,
     upstream_client,
     smart_dispatcher,
     batching,

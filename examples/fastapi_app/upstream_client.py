@@ -1,4 +1,4 @@
-"""The client of the language model: HTTP in the OpenAI dialect, through one pool of connections.
+"""The client of the language model: HTTP in the OpenAI dialect, through the server's pool of connections.
 
 It protects nothing by itself: who calls it decides with which breaker.
 """
@@ -7,10 +7,11 @@ import asyncio
 import contextlib
 import json
 from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any
 
-import httpx
+import aiohttp
 from fastapi import FastAPI
 
 from services import Services
@@ -34,19 +35,12 @@ class Answer:
 class UpstreamClient:
     """Completions, streams and embeddings of one upstream."""
 
-    def __init__(self, settings: Settings, base_url: str) -> None:
+    def __init__(self, settings: Settings, base_url: str, http: aiohttp.ClientSession) -> None:
         self._settings = settings
+        self._base_url = base_url.rstrip("/")
+        self._http = http
         key = settings.openai_api_key
-        self._http = httpx.AsyncClient(
-            base_url=base_url,
-            headers={"Authorization": f"Bearer {key.get_secret_value()}"} if key else {},
-            timeout=httpx.Timeout(settings.upstream_timeout, connect=settings.connect_timeout),
-            limits=httpx.Limits(
-                max_connections=settings.http_pool_size,
-                max_keepalive_connections=settings.http_pool_size,
-                keepalive_expiry=settings.keepalive_timeout,
-            ),
-        )
+        self._headers = {"Authorization": f"Bearer {key.get_secret_value()}"} if key else {}
 
     async def complete(self, prompt: str, *, max_tokens: int | None = None) -> Answer:
         """Answer one prompt."""
@@ -77,11 +71,9 @@ class UpstreamClient:
     async def stream(self, prompt: str, *, max_tokens: int | None = None) -> AsyncIterator[str]:
         """Yield an answer as it is written."""
         body = self._chat_body(prompt, max_tokens) | {"stream": True}
-        async with self._http.stream("POST", "/v1/chat/completions", json=body) as response:
-            if response.is_error:
-                await response.aread()
-            response.raise_for_status()
-            async for line in response.aiter_lines():
+        async with self._request("POST", "/v1/chat/completions", body) as response:
+            async for raw in response.content:
+                line = raw.decode().rstrip("\r\n")
                 if line == "data: [DONE]":
                     return
                 if line.startswith("data: "):
@@ -93,11 +85,8 @@ class UpstreamClient:
 
     async def ping(self) -> None:
         """Return when the upstream answers a cheap request; raise when it doesn't."""
-        (await self._http.get("/v1/models")).raise_for_status()
-
-    async def close(self) -> None:
-        """Close the pool."""
-        await self._http.aclose()
+        async with self._request("GET", "/v1/models") as response:
+            await response.read()
 
     def _chat_body(self, prompt: str, max_tokens: int | None) -> dict[str, Any]:
         return {
@@ -107,10 +96,16 @@ class UpstreamClient:
         }
 
     async def _post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
-        response = await self._http.post(path, json=body)
-        response.raise_for_status()
+        async with self._request("POST", path, body) as response:
+            raw = await response.read()
         with _as_malformed():
-            return dict(response.json())
+            return dict(json.loads(raw))
+
+    def _request(
+        self, method: str, path: str, body: dict[str, Any] | None = None
+    ) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
+        url = self._base_url + path
+        return self._http.request(method, url, json=body, headers=self._headers, raise_for_status=True)
 
 
 @contextlib.contextmanager
@@ -132,13 +127,11 @@ def attach(_app: FastAPI, services: Services) -> None:
             services.local_upstream = LocalUpstream()
             await asyncio.to_thread(services.local_upstream.start)
             base_url = services.local_upstream.url
-        services.upstream = UpstreamClient(settings, base_url)
+        services.upstream = UpstreamClient(settings, base_url, services.connections.http)
         services.resilience.dependencies.add("language_model", services.upstream.ping)
-        services.pools["http"] = settings.http_pool_size
         try:
             yield
         finally:
-            await services.upstream.close()
             if services.local_upstream is not None:
                 await asyncio.to_thread(services.local_upstream.stop)
 

@@ -1,4 +1,4 @@
-"""The level in Redis, alone and below a local one, against a real server that is killed, frozen and restarted."""
+"""The level in Redis, alone and below a local one, against a real server."""
 
 import asyncio
 import itertools
@@ -221,96 +221,6 @@ async def test_a_function_may_keep_its_results_in_redis_alone(redis_server):
     with pytest.raises(TypeError, match="coroutine"):
         cache(backend=remote)(lambda: 1)
     await remote.aclose()
-
-
-class Traffic:
-    """Requests through a tiered cache for as long as the block lasts, and a heartbeat of the loop beside them."""
-
-    def __init__(self, tiered):
-        self.tiered = tiered
-        self.served = self.beats = 0
-        self.tasks = []
-
-    async def __aenter__(self):
-        self.tasks = [asyncio.create_task(self._requests(number)) for number in range(4)]
-        self.tasks.append(asyncio.create_task(self._beat()))
-        return self
-
-    async def _requests(self, worker):
-        for number in itertools.count():
-            key = f"{worker}:{number % 30}"
-            assert await self.tiered.get_or_load(key, lambda key=key: key.upper()) == key.upper()
-            self.served += 1
-            await asyncio.sleep(0)
-
-    async def _beat(self):
-        while True:
-            self.beats += 1
-            await asyncio.sleep(0)
-
-    async def more(self, requests):
-        served, beats = self.served, self.beats
-        await eventually(lambda: self.served >= served + requests or any(task.done() for task in self.tasks))
-        assert self.beats > beats
-
-    async def __aexit__(self, *_):
-        for task in self.tasks:
-            task.cancel()
-        results = await asyncio.gather(*self.tasks, return_exceptions=True)
-        assert all(isinstance(result, asyncio.CancelledError) for result in results), results
-
-
-async def test_no_request_fails_while_redis_is_killed_frozen_and_restarted(levels, redis_server):
-    tiered = levels(timeout=0.05)
-    async with Traffic(tiered) as traffic:
-        await traffic.more(300)
-        redis_server.freeze()
-        await traffic.more(300)
-        redis_server.thaw()
-        await traffic.more(300)
-        redis_server.kill()
-        await traffic.more(300)
-        redis_server.start()
-        await eventually(lambda: listening(tiered))
-        await traffic.more(300)
-    await eventually(lambda: tiered.remote.set("probe", 1))
-    assert tiered.stats()["remote"]["errors"] > 0
-    assert tiered.remote.breaker.get_stats()["state"] == "closed"
-
-
-async def test_rubbish_for_answers_fails_no_request():
-    async def rubbish(reader, writer):
-        while await reader.read(1_000):
-            writer.write(b"$-7\r\n*x\r\n\x00\xff:::\r\n" * 20)
-        writer.close()
-
-    server = await asyncio.start_server(rubbish, "127.0.0.1", 0)
-    port = server.sockets[0].getsockname()[1]
-    tiered = TieredCache(Cache(100), RedisCache(f"redis://127.0.0.1:{port}", prefix="x", timeout=0.05))
-    async with Traffic(tiered) as traffic:
-        await traffic.more(300)
-    remote = tiered.stats()["remote"]
-    assert remote["errors"] > 0
-    assert remote["rejected"] > 0, "the breaker keeps it from being asked each time"
-    await tiered.aclose()
-    server.close()
-
-
-async def test_after_a_lost_connection_what_is_kept_locally_is_suspect(levels, redis_server):
-    one, two = levels(), levels()
-    await one.set("a", "old")
-    await two.get("a")
-    await eventually(lambda: listening(one, two))
-    await eventually(lambda: _sees(two, "old"))
-    redis_server.kill()
-    await eventually(lambda: not listening(one) and not listening(two))
-    assert await two.get("a") == "old", "local service goes on"
-    redis_server.start()
-    await eventually(lambda: one.remote.set("a", "new"))
-    await eventually(lambda: listening(two))
-    assert two.local.peek("a") is None
-    await eventually(lambda: _sees(two, "new"))
-    assert two.stats()["remote"]["suspected"] >= 1
 
 
 async def test_a_flushed_server_empties_the_local_level(levels):

@@ -15,7 +15,7 @@ from resilience._cache.redis import RedisCache
 
 _log = logging.getLogger("resilience.cache.redis")
 _PING_EVERY = 1.0
-_RETRY_FIRST, _RETRY_MOST = 0.05, 2.0
+_RETRY_FIRST, _RETRY_MOST = 0.05, 0.5
 _TRACKING_CHANNEL = "__redis__:invalidate"
 
 

@@ -1,10 +1,12 @@
 """A cache in Redis (or Valkey) that several processes share, and that is never in the way.
 
 Trouble with Redis raises nothing: a lookup is a miss, a write is dropped, and a breaker keeps a server that is
-away from costing more than a few short timeouts. All I/O is asynchronous, on a client of each event loop.
+away from costing more than a few short timeouts. What it should have forgotten meanwhile, it is told before it is
+asked again. All I/O is asynchronous, on a client of each event loop.
 """
 
 import asyncio
+import contextlib
 import logging
 import secrets
 import weakref
@@ -14,6 +16,7 @@ from typing import Any, Literal
 
 from resilience._cache.redis_scripts import INVALIDATE, READ, WRITE
 from resilience._cache.serializers import SerializerName, UndecodableError, encode_key, make_serializer
+from resilience._cache.unsent import EVERYTHING, UnsentInvalidations, queue_invalidation
 from resilience._circuit_breaker import CircuitBreaker
 from resilience._types import type_name
 from resilience.errors import RejectedError
@@ -95,6 +98,7 @@ class RedisCache:
         self._slots: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = (
             weakref.WeakKeyDictionary()
         )
+        self._unsent = UnsentInvalidations()
         self._counts = dict.fromkeys(
             ("hits", "misses", "errors", "rejected", "undecodable", "unencodable"), 0
         )
@@ -111,7 +115,7 @@ class RedisCache:
 
     async def set(self, key: Any, value: Any, ttl: float | None = None, tags: Iterable[str] = ()) -> bool:
         """Store a value for `ttl` seconds (``None``: for ever); False when Redis did not take it."""
-        return await self.write(self.text(key), value, ttl, tuple(tags), token="")
+        return bool(await self.write(self.text(key), value, ttl, tuple(tags), token=""))
 
     async def invalidate(self, key: Any) -> bool:
         """Remove `key`; a load of it now under way anywhere will not be stored. True when it was there."""
@@ -119,11 +123,11 @@ class RedisCache:
 
     async def invalidate_tags(self, *tags: str) -> bool:
         """Remove every entry that carries one of the tags. False when Redis did not answer."""
-        return await self._bump([self.tag_key(tag) for tag in tags], ["t:" + tag for tag in tags])
+        return await self._invalidate_all(["t:" + tag for tag in tags])
 
     async def clear(self) -> bool:
         """Remove everything; entries nobody reads any more go by their ttl. False when Redis did not answer."""
-        return await self._bump([self.generation_key], ["c"])
+        return await self._invalidate_all([EVERYTHING])
 
     async def aclose(self) -> None:
         """Close this event loop's connections."""
@@ -133,8 +137,11 @@ class RedisCache:
             await client.connection_pool.disconnect()
 
     def stats(self) -> dict[str, Any]:
-        """Return counters, ready for JSON; ``rejected`` are the calls that the breaker spared Redis."""
-        return {**self._counts, "state": str(self.breaker.state)}
+        """Return counters, ready for JSON.
+
+        ``rejected`` are the calls that the breaker spared Redis, ``unsent`` the invalidations that it is to be told.
+        """
+        return {**self._counts, "unsent": len(self._unsent), "state": str(self.breaker.state)}
 
     # ----------------------------------------------------------------------------------------- as a level
 
@@ -153,11 +160,6 @@ class RedisCache:
     def tag_key(self, tag: str) -> str:
         """Return where a tag's version is kept."""
         return f"{self._root}:t:{tag}"
-
-    @property
-    def generation_key(self) -> str:
-        """Where the cache's generation is kept."""
-        return f"{self._root}:c"
 
     @property
     def channel(self) -> str:
@@ -183,35 +185,37 @@ class RedisCache:
 
     async def write(
         self, text: str, value: Any, ttl: float | None, tags: tuple[str, ...], *, token: str, stamp: str = ""
-    ) -> bool:
-        """Store a value if `token` still holds (``""``: anyway)."""
+    ) -> bool | None:
+        """Store a value if `token` still holds (``""``: anyway); ``None`` without an answer of Redis."""
+        name = f"v:{text}"
         try:
             payload = self.serializer.dumps(value)
         except TypeError as error:
             self._counts["unencodable"] += 1
             _log.warning("not stored in Redis: %s", error)
-            return False
+            if not token:
+                self._unsent.add(name)  # as below
+            return None
         lives = 0 if ttl is None else max(1, round(ttl * 1000))
-        message = self.message(f"v:{text}")
-        channel = self.channel
-        written = await self._run(
-            WRITE,
-            text,
-            self.tag_key(""),
-            payload,
-            stamp or self.origin,
-            lives,
-            token,
-            channel,
-            message,
-            *tags,
-        )
-        return bool(written)
+        settings = (payload, stamp or self.origin, lives, token, self.channel, self.message(name))
+        written = None
+        try:
+            written = await self._run(WRITE, text, self.tag_key(""), *settings, *tags)
+        finally:
+            if written is None and not token:
+                self._unsent.add(name)  # what it replaces is no longer true
+        return None if written is None else bool(written)
 
     async def drop(self, text: str) -> bool:
         """Remove an entry by its name."""
-        message = self.message(f"v:{text}")
-        return bool(await self._run(INVALIDATE, text, self.tag_key(""), self.channel, message))
+        name = f"v:{text}"
+        removed = None
+        try:
+            removed = await self._run(INVALIDATE, text, self.tag_key(""), self.channel, self.message(name))
+        finally:  # also when the caller is cancelled: nobody knows whether it was done
+            if removed is None:
+                self._unsent.add(name)
+        return bool(removed)
 
     async def stamp(self, text: str) -> str | None:
         """Return who wrote the present entry; ``None`` when there is none, or no answer."""
@@ -249,29 +253,58 @@ class RedisCache:
         except Exception as error:  # noqa: BLE001 - whatever a client or a server answers, callers go on
             self._counts["errors"] += 1
             _log.debug("Redis failed: %r", error)
+            await self._forget_idle_connections(error)
         return None
 
     async def _attempt(self, operation: Callable[[Any], Awaitable[Any]]) -> Any:
         client = self.client()
         # Not redis-py's blocking pool: a caller that is cancelled while it waits there can lose another's wake-up.
         async with asyncio.timeout(self.timeout), self._slots[asyncio.get_running_loop()]:
+            if self._unsent:
+                await self._send_unsent(client)
             return await operation(client)
 
+    async def _send_unsent(self, client: Any) -> None:
+        pending = self._unsent.pending()
+        await self._send_invalidations(client, list(pending))
+        self._unsent.sent(pending)
+
+    async def _send_invalidations(self, client: Any, names: list[str]) -> bool:
+        pipe = client.pipeline(transaction=True)
+        for name in names:
+            queue_invalidation(pipe, self._root, name)
+        for message in filter(None, map(self.message, names)):
+            pipe.publish(self.channel, message)
+        await pipe.execute()
+        return True
+
+    async def _forget_idle_connections(self, error: Exception) -> None:
+        """Let the address be looked up again: what failed may have another server behind it by now.
+
+        Connections to a server that hangs or that is a replica now would else be tried one after the other.
+        """
+        client = self._clients.get(asyncio.get_running_loop())
+        complains = isinstance(error, self._redis.ResponseError) and not isinstance(
+            error, self._redis.ReadOnlyError
+        )
+        if client is not None and not complains:
+            with contextlib.suppress(Exception):  # they are closed whatever they answer
+                await client.connection_pool.disconnect(inuse_connections=False)
+
     async def _run(self, script: str, text: str, *args: Any) -> Any:
-        keys = (self.entry_key(text), self.generation_key, f"{self._root}:g:{text}")
+        keys = (self.entry_key(text), f"{self._root}:{EVERYTHING}", f"{self._root}:g:{text}")
         return await self.guarded(lambda client: client.register_script(script)(keys=keys, args=args))
 
-    async def _bump(self, keys: list[str], messages: list[str]) -> bool:
-        async def operation(client: Any) -> bool:
-            pipe = client.pipeline(transaction=True)
-            for key in keys:
-                pipe.incr(key)
-            for message in filter(None, map(self.message, messages)):
-                pipe.publish(self.channel, message)
-            await pipe.execute()
+    async def _invalidate_all(self, names: list[str]) -> bool:
+        if not names:
             return True
-
-        return not keys or bool(await self.guarded(operation))
+        done = None
+        try:
+            done = await self.guarded(lambda client: self._send_invalidations(client, names))
+        finally:
+            if not done:
+                self._unsent.add(*names)
+        return bool(done)
 
 
 def _check(url: Any, prefix: Any, timeout: Any, breaker: Any, invalidation: Any) -> None:

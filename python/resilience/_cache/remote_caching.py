@@ -102,6 +102,6 @@ class RemoteCaching(AsyncCaching):
 
     def keep(self, flight: Waiting, value: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Store a result in the local level, where there is one."""
-        if isinstance(self.backend, TieredCache) and self.options.keeps(value):
+        if isinstance(self.backend, TieredCache) and self.backend.keeps and self.options.keeps(value):
             tags = (*self.tags(args, kwargs), entry_tag(self.text(flight.key)))
             self.local._store_loaded(flight, flight.key, value, self.options.ttl_for(value), tags)  # noqa: SLF001

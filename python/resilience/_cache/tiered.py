@@ -1,7 +1,8 @@
 """Two levels: this process's memory before Redis.
 
 The local level is only as good as the news of what others change. While Redis is away the local level
-serves alone; once it is back, what is kept locally is suspect and dropped.
+serves alone; once it is back, what is kept locally is suspect and dropped. While Redis answers and yet no news
+comes, nothing is kept locally.
 """
 
 import asyncio
@@ -46,6 +47,7 @@ class TieredCache:
             weakref.WeakKeyDictionary()
         )
         self._listening: set[InvalidationListener] = set()
+        self._is_alone = False  # Redis has not answered since it was last lost
         self._own_writes: dict[str, str] = {}  # name -> stamp: changes that we shall hear of ourselves
         self._writes = 0
         self._checks: set[asyncio.Task[None]] = set()
@@ -136,7 +138,9 @@ class TieredCache:
     async def read(self, text: str, tags: tuple[str, ...] = ()) -> Reading:
         """Look a name up in Redis, listening for its changes first."""
         await self._listen()
-        return await self.remote.read(text, tags)
+        reading = await self.remote.read(text, tags)
+        self._note(answered=reading.found or reading.token is not None)
+        return reading
 
     async def write(
         self, text: str, value: Any, ttl: float | None, tags: tuple[str, ...], *, token: str
@@ -151,7 +155,15 @@ class TieredCache:
         written = await self.remote.write(text, value, ttl, tags, token=token, stamp=stamp)
         if not written and self._own_writes.get(text) == stamp:
             del self._own_writes[text]
-        return written
+        self._note(answered=written is not None)
+        if not self.keeps:
+            self.local.invalidate_tags(entry_tag(text))
+        return bool(written)
+
+    @property
+    def keeps(self) -> bool:
+        """Whether the local level may keep anything: changes are heard of, or Redis is away."""
+        return bool(self._listening) or self._is_alone
 
     async def drop(self, text: str) -> bool:
         """Remove a name from Redis."""
@@ -160,7 +172,8 @@ class TieredCache:
 
     def keep(self, key: Hashable, text: str, reading: Reading) -> None:
         """Keep locally what Redis had, for as long as it has it."""
-        self.local.set(key, reading.value, reading.ttl, (*reading.tags, entry_tag(text)))
+        if self.keeps:
+            self.local.set(key, reading.value, reading.ttl, (*reading.tags, entry_tag(text)))
 
     # ------------------------------------------------------------------------------------- news from others
 
@@ -190,12 +203,25 @@ class TieredCache:
         return box[0]
 
     def _on_connection(self, listener: InvalidationListener, *, here: bool) -> None:
-        if not here:
+        if here:
+            self._listening.add(listener)
+            self._drop_suspects()
+        elif listener in self._listening:
             self._listening.discard(listener)
+            self._is_alone = not self._listening
+
+    def _note(self, *, answered: bool) -> None:
+        """Notice from an operation that Redis is away, or back before its news are."""
+        if self._listening:
             return
-        self._listening.add(listener)
-        if len(self.local):  # what changed while nobody listened is unknown
-            self.suspected += len(self.local)
+        if answered and self._is_alone:
+            self._drop_suspects()
+        self._is_alone = not answered
+
+    def _drop_suspects(self) -> None:
+        """Empty the local level: what changed while nobody listened is unknown."""
+        self._is_alone = False
+        self.suspected += len(self.local)
         self.local.clear()
 
     def _hear(self, what: str) -> None:

@@ -34,6 +34,10 @@ class FaultProxy:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
+    def lead_to(self, host: str, port: int) -> None:
+        """Lead new connections elsewhere, as an address that has moved."""
+        self._upstream = (host, port)
+
     def reset(self) -> None:
         """Break off every connection."""
         for pair in self._pairs:

@@ -13,9 +13,13 @@ import pytest
 
 
 class RedisServer:
-    """One server process; it keeps its port over a restart, and nothing on disk."""
+    """One server process; it keeps its port over a restart, and nothing on disk.
 
-    def __init__(self):
+    With `primary`, another server, it is that one's replica until it is promoted.
+    """
+
+    def __init__(self, primary=None):
+        self.primary = primary
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
@@ -26,24 +30,43 @@ class RedisServer:
 
     def start(self):
         options = {"port": self.port, "bind": "127.0.0.1", "save": "", "appendonly": "no", "dir": self.folder}
+        options["repl-diskless-sync-delay"] = 0
+        if self.primary is not None:
+            options["replicaof"] = f"127.0.0.1 {self.primary.port}"
         command = [
             "redis-server",
             *(part for name, value in options.items() for part in (f"--{name}", str(value))),
         ]
         self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         deadline = time.monotonic() + 20
-        while not self.answers():
+        while not self.is_ready():
             if time.monotonic() > deadline or self.process.poll() is not None:
                 raise RuntimeError("redis-server did not start")
 
-    def answers(self):
+    def is_ready(self):
+        if self.primary is None:
+            return self.ask("PING").startswith(b"+PONG")
+        return b"master_link_status:up" in self.ask("INFO replication")
+
+    def ask(self, command):
+        """Send one command on a connection of its own; returns what comes first, nothing when it is away."""
         with (
             contextlib.suppress(OSError),
             socket.create_connection(("127.0.0.1", self.port), 1) as connection,
         ):
-            connection.sendall(b"PING\r\n")
-            return connection.recv(7) == b"+PONG\r\n"
-        return False
+            connection.sendall(command.encode() + b"\r\n")
+            return connection.recv(65_536)
+        return b""
+
+    def promote(self):
+        """End being a replica."""
+        self.primary = None
+        assert self.ask("REPLICAOF NO ONE").startswith(b"+OK")
+
+    def follow(self, primary):
+        """Become a replica, which refuses writes."""
+        self.primary = primary
+        assert self.ask(f"REPLICAOF 127.0.0.1 {primary.port}").startswith(b"+OK")
 
     def kill(self):
         self.process.kill()
@@ -68,5 +91,13 @@ def redis_server():
     if shutil.which("redis-server") is None:
         pytest.skip("redis-server is not installed (apt-get install redis-server)")
     server = RedisServer()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def redis_replica(redis_server):
+    """A replica of that server."""
+    server = RedisServer(redis_server)
     yield server
     server.close()

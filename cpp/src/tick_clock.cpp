@@ -63,9 +63,9 @@ Nanos TickClock::anchor() noexcept {
   const bool measurable = !first && passed <= kLongestBase && run >= 16 && run < (1ULL << 36U);
   const std::uint64_t rate =
       measurable ? (static_cast<std::uint64_t>(passed) << 28U) / (run >> 4U) : old_rate;
-  anchor_.ticks.store(ticks, std::memory_order_relaxed);
-  anchor_.nanos.store(nanos, std::memory_order_relaxed);
-  anchor_.rate.store(rate, std::memory_order_relaxed);
+  anchor_.ticks.store(ticks, std::memory_order_release);
+  anchor_.nanos.store(nanos, std::memory_order_release);
+  anchor_.rate.store(rate, std::memory_order_release);
   anchor_.version.store(version + 2, std::memory_order_release);
   return nanos;
 }

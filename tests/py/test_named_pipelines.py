@@ -1,6 +1,7 @@
 """Pipelines and timeouts from a configuration, and what a reload keeps."""
 
 import asyncio
+import ssl
 
 import pytest
 
@@ -45,6 +46,15 @@ async def test_a_configuration_covers_every_policy():
     assert flaky.calls == 2
 
 
+async def test_exceptions_of_an_imported_module_are_retried_by_name():
+    configure(
+        {"pipelines": {"named.other": {"retry": {"on": ["ssl.SSLError"], "attempts": 2, "wait_initial": 0}}}}
+    )
+    flaky = Flaky(1, ssl.SSLError("reset"))
+    assert await get_pipeline("named.other").call(flaky) == "ok"
+    assert flaky.calls == 2
+
+
 async def test_a_pipeline_that_nobody_configured_lets_everything_through():
     assert await get_pipeline("named.unknown").call(Flaky(0)) == "ok"
     with pytest.raises(TypeError, match="name"):
@@ -84,6 +94,8 @@ async def test_unchanged_policies_keep_their_state_over_a_reload():
         ({"bulkhead": {"max_concurent": 1}}, "bulkhead.max_concurent"),
         ({"retry": {"attempts": 2}}, "retry"),
         ({"retry": {"on": ["os.system"]}}, "retry.on"),
+        ({"retry": {"on": ["never.imported.Error"]}}, "retry.on"),
+        ({"retry": {"on": ["ssl."]}}, "retry.on"),
         ({"retry": 3}, "retry"),
         ({"hedge": "p200"}, "hedge"),
         ({"adaptive_limit": {"initial": 5, "max": 2}}, "adaptive_limit"),

@@ -6,6 +6,7 @@ state, bulkheads and rate limits are adjusted in place.
 
 import builtins
 import dataclasses
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -57,13 +58,20 @@ class _Table(Kind):
 
 @dataclasses.dataclass(frozen=True)
 class _ErrorName(Kind):
-    """An exception of Python itself or of this library, by name. Nothing is imported on a file's behalf."""
+    """An exception of Python itself or of this library by name, any other with its module (httpx.ReadError).
+
+    Nothing is imported on a file's behalf: the module is one that the program has imported.
+    """
 
     def accepts(self) -> str:
-        return "the name of an exception of Python or of resilience.errors"
+        return "the name of an exception of Python, of resilience.errors, or module.name of a module imported before"
 
     def convert(self, value: object) -> object:
-        found = getattr(errors, value, getattr(builtins, value, None)) if isinstance(value, str) else None
+        if not isinstance(value, str):
+            raise NotAccepted
+        module, _, name = value.rpartition(".")
+        places = (sys.modules.get(module),) if module else (errors, builtins)
+        found = next((getattr(place, name) for place in places if hasattr(place, name)), None)
         if not (isinstance(found, type) and issubclass(found, Exception)):
             raise NotAccepted
         return found

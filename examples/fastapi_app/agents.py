@@ -82,7 +82,13 @@ class Agents:
     async def run(self, agent_id: str, task: str) -> AgentRun:
         """Let an agent do a task; raises HTTPException 404 for an unknown one."""
         agent = self._find(agent_id)
-        reply = await self._services.orchestrator.ask(agent.prompt(task))
+        with self._services.runs.run("agent", agent.id) as run:
+            reply = await self._services.orchestrator.ask(agent.prompt(task))
+            run.finish(
+                is_fallback=reply.is_fallback,
+                prompt_tokens=reply.prompt_tokens,
+                completion_tokens=reply.completion_tokens,
+            )
         return AgentRun(
             agent=agent.id,
             output=reply.text,
@@ -94,7 +100,13 @@ class Agents:
     def stream(self, agent_id: str, task: str) -> AsyncIterator[str]:
         """Return an agent's answer as server-sent events: `token` events, then `done` or `error`."""
         agent = self._find(agent_id)
-        return _events(self._services.orchestrator.stream(agent.prompt(task)))
+        return _events(self._recorded(agent, self._services.orchestrator.stream(agent.prompt(task))))
+
+    async def _recorded(self, agent: Agent, pieces: AsyncIterator[str]) -> AsyncIterator[str]:
+        with self._services.runs.run("agent", agent.id) as run:
+            async for piece in pieces:
+                yield piece
+            run.finish()
 
     def _find(self, agent_id: str) -> Agent:
         try:

@@ -34,6 +34,7 @@ def components(services: Services) -> dict[str, Any]:
             "reason": services.pooling.reason,
             "pools": pool_sizes(services),
             "connections": services.connections.stats(),
+            "databases": {name: dict(figures()) for name, figures in services.databases.items()},
         },
         "circuit_breakers": {
             "status": "inactive" if services.dispatcher is None else "active",

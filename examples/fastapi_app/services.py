@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pooling_probe import PoolingProbe
     from resilience.connections import ConnectionManager
     from resilience.fastapi import Resilience
+    from run_log import RunLog
     from settings import Settings
     from smart_dispatcher import SmartDispatcher
     from upstream_client import UpstreamClient
@@ -40,6 +41,7 @@ class Services:
     settings: Settings
     resilience: Resilience
     connections: ConnectionManager = field(init=False)
+    runs: RunLog = field(init=False)
     upstream: UpstreamClient = field(init=False)
     batching: Batching = field(init=False)
     nlp_processor: NlpProcessor = field(init=False)
@@ -61,7 +63,9 @@ class Services:
     allocator: Figures | None = None
     """`get_predictions()` of the allocator."""
     pools: dict[str, int] = field(default_factory=dict)
-    """Size of each connection pool."""
+    """Size of each connection pool but the HTTP pool, which can be resized."""
+    databases: dict[str, Figures] = field(default_factory=dict)
+    """Figures of each database's pool."""
     figures: dict[str, Figures] = field(default_factory=dict)
     """What each part adds to `GET /api/metrics`."""
     _runners: list[Runner] = field(default_factory=list)

@@ -41,6 +41,15 @@ class Settings(BaseSettings):
     users: dict[str, SecretStr] = Field(default_factory=dict, description="name to salt$hash, as JSON")
     workspace: Path = Path(__file__).parents[2] / ".cache" / "workspace"
 
+    data_folder: Path = Path(__file__).parents[2] / ".cache"
+    database_url: SecretStr | None = Field(
+        default=None,
+        validation_alias=AliasChoices("DATABASE_URL"),
+        description="postgresql://... or sqlite:///...; none is a SQLite file in data_folder",
+    )
+    database_pool_size: int = Field(default=5, ge=1, le=1000)
+    run_history: int = Field(default=100_000, ge=1, le=100_000_000, description="records kept of each kind")
+
     openai_api_key: SecretStr | None = Field(default=None, validation_alias=AliasChoices("OPENAI_API_KEY"))
     openai_base_url: str = Field(
         default="https://api.openai.com", validation_alias=AliasChoices("OPENAI_BASE_URL")

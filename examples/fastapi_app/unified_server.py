@@ -25,6 +25,7 @@ import orchestrator
 import pooling_probe
 import pools
 import process_metrics
+import runs
 import smart_dispatcher
 import testing_routes
 import upstream_client
@@ -44,6 +45,7 @@ WORKER_START_TIMEOUT = 60
 # In the order they start; they stop in the reverse.
 PARTS = (
     pools,
+    runs,
     upstream_client,
     smart_dispatcher,
     batching,

@@ -6,7 +6,7 @@ It protects nothing by itself: who calls it decides with which breaker.
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +17,8 @@ from fastapi import FastAPI
 from services import Services
 from settings import Settings
 from upstream_process import LocalUpstream
+
+Used = Callable[[str, str, int, int], None]  # model, operation, tokens of the prompt, tokens of the answer
 
 
 class MalformedAnswerError(Exception):
@@ -35,8 +37,9 @@ class Answer:
 class UpstreamClient:
     """Completions, streams and embeddings of one upstream."""
 
-    def __init__(self, settings: Settings, base_url: str, http: aiohttp.ClientSession) -> None:
+    def __init__(self, settings: Settings, base_url: str, http: aiohttp.ClientSession, used: Used) -> None:
         self._settings = settings
+        self._used = used
         self._base_url = base_url.rstrip("/")
         self._http = http
         key = settings.openai_api_key
@@ -47,9 +50,8 @@ class UpstreamClient:
         body = self._chat_body(prompt, max_tokens)
         answer = await self._post("/v1/chat/completions", body)
         with _as_malformed():
-            usage = answer["usage"]
             text = answer["choices"][0]["message"]["content"]
-            return Answer(str(text), int(usage["prompt_tokens"]), int(usage["completion_tokens"]))
+            return Answer(str(text), *self._note_usage(answer, "chat"))
 
     async def complete_many(self, prompts: Sequence[str], *, max_tokens: int | None = None) -> list[str]:
         """Answer several prompts in one call, in their order."""
@@ -58,7 +60,9 @@ class UpstreamClient:
         answer = await self._post("/v1/completions", body)
         with _as_malformed():
             choices = sorted(answer["choices"], key=lambda choice: int(choice["index"]))
-            return [str(choice["text"]) for choice in choices]
+            texts = [str(choice["text"]) for choice in choices]
+            self._note_usage(answer, "completions")
+        return texts
 
     async def embed(self, texts: Sequence[str]) -> list[list[float]]:
         """Return one vector a text, in their order."""
@@ -66,7 +70,9 @@ class UpstreamClient:
         answer = await self._post("/v1/embeddings", body)
         with _as_malformed():
             data = sorted(answer["data"], key=lambda item: int(item["index"]))
-            return [[float(x) for x in item["embedding"]] for item in data]
+            vectors = [[float(x) for x in item["embedding"]] for item in data]
+            self._note_usage(answer, "embeddings")
+        return vectors
 
     async def stream(self, prompt: str, *, max_tokens: int | None = None) -> AsyncIterator[str]:
         """Yield an answer as it is written."""
@@ -101,6 +107,12 @@ class UpstreamClient:
         with _as_malformed():
             return dict(json.loads(raw))
 
+    def _note_usage(self, answer: dict[str, Any], operation: str) -> tuple[int, int]:
+        usage = answer["usage"]
+        counted = int(usage["prompt_tokens"]), int(usage.get("completion_tokens", 0))
+        self._used(str(answer["model"]), operation, *counted)
+        return counted
+
     def _request(
         self, method: str, path: str, body: dict[str, Any] | None = None
     ) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
@@ -127,8 +139,10 @@ def attach(_app: FastAPI, services: Services) -> None:
             services.local_upstream = LocalUpstream()
             await asyncio.to_thread(services.local_upstream.start)
             base_url = services.local_upstream.url
-        services.upstream = UpstreamClient(settings, base_url, services.connections.http)
-        services.resilience.dependencies.add("language_model", services.upstream.ping)
+        services.upstream = UpstreamClient(settings, base_url, services.connections.http, services.runs.used)
+        services.resilience.dependencies.add(
+            "language_model", services.upstream.ping, figures=lambda: services.connections.stats()["http"]
+        )
         try:
             yield
         finally:

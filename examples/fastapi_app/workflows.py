@@ -1,6 +1,7 @@
 """The workflows: several agents in order, or side by side."""
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
@@ -76,18 +77,31 @@ class Workflows:
             raise HTTPException(
                 HTTPStatus.UNPROCESSABLE_ENTITY, "input.text must be a string that isn't empty."
             )
+        with self._services.runs.run("workflow", workflow.id) as record:
+            steps, runs = await self._run_stages(workflow, text)
+            record.finish(
+                is_fallback=any(run.is_fallback for run in steps),
+                prompt_tokens=sum(run.prompt_tokens for run in steps),
+                completion_tokens=sum(run.completion_tokens for run in steps),
+            )
+        return WorkflowRun(
+            workflow=workflow.id,
+            output="\n\n".join(run.output for run in runs),
+            is_fallback=any(run.is_fallback for run in steps),
+            steps=list(steps),
+        )
+
+    async def _run_stages(
+        self, workflow: Workflow, text: str
+    ) -> tuple[Sequence[AgentRun], Sequence[AgentRun]]:
+        """Return every step, and those of the last stage."""
         steps: list[AgentRun] = []
         runs: list[AgentRun] = []
         for stage in workflow.stages:
             task = "\n\n".join([text, *(run.output for run in runs)])
             runs = list(await asyncio.gather(*(self._services.agents.run(agent, task) for agent in stage)))
             steps += runs
-        return WorkflowRun(
-            workflow=workflow.id,
-            output="\n\n".join(run.output for run in runs),
-            is_fallback=any(run.is_fallback for run in steps),
-            steps=steps,
-        )
+        return steps, runs
 
     def _find(self, workflow_id: str) -> Workflow:
         try:

@@ -7,6 +7,7 @@ import re
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import urllib.error
@@ -19,6 +20,7 @@ from typing import Any
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "fastapi_app"
 PYTHON_PATH = Path(__file__).parents[2] / "python"
+_OWN = ("RESILIENCE_", "DATABASE_URL")
 _LISTENING = re.compile(r"Uvicorn running on http://127\.0\.0\.1:(\d+)")
 
 
@@ -65,16 +67,29 @@ class Program:
 
 
 @contextlib.contextmanager
-def example_server(**settings: str) -> Iterator[Program]:
-    """Run the example server on a free port; settings are environment variables without their prefix."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("RESILIENCE_")}
+def example_server(*, database_url: str | None = None, **settings: str) -> Iterator[Program]:
+    """Run the example server on a free port; settings are environment variables without their prefix.
+
+    Its database is a file in a folder of its own, unless another is given.
+    """
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(_OWN)}
     environment |= {"RESILIENCE_PORT": "0", "PYTHONUNBUFFERED": "1"}
     environment["PYTHONPATH"] = os.pathsep.join(
         filter(None, [str(PYTHON_PATH), os.environ.get("PYTHONPATH")])
     )
     environment |= {f"RESILIENCE_{name.upper()}": value for name, value in settings.items()}
+    if database_url is not None:
+        environment["DATABASE_URL"] = database_url
     command = [sys.executable, str(EXAMPLE / "unified_server.py")]
-    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as process:
+    with (
+        tempfile.TemporaryDirectory(prefix="resilience-example-") as folder,
+        subprocess.Popen(
+            command,
+            env={"RESILIENCE_DATA_FOLDER": folder} | environment,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as process,
+    ):
         try:
             yield Program(process, _await_port(process))
         finally:

@@ -31,6 +31,16 @@ async def test_reads_and_writes_reach_the_file(pool):
     assert pool.stats()["kind"] == "sqlite"
 
 
+async def test_parameters_are_written_as_for_postgresql(pool):
+    await pool.write("insert into log values ($1 + $2)", 1, 2)
+    async with pool.write() as connection:
+        await connection.executemany("insert into log values ($1)", [(4,), (5,)])
+    assert await written(pool) == [3, 4, 5]
+    rows = await pool.read("""select '$1' as quoted, $1 as "$2" /* $3 */ -- it's $4""", 7)
+    assert tuple(rows[0]) == ("$1", 7)
+    assert rows[0].keys() == ["quoted", "$2"]
+
+
 async def test_a_failed_block_writes_nothing(pool):
     with pytest.raises(RuntimeError, match="changed my mind"):
         async with pool.write() as connection:

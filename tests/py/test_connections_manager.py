@@ -192,3 +192,14 @@ async def test_what_pooling_saves_is_measured_with_tls_and_without(library):
         report = client.manager.stats()["improvement"]["https"]
         assert report["improvement"].endswith("%")
         assert report["upstream_latency_ms"] == 0
+
+
+@libraries
+def test_what_pooling_saves_is_measured_on_uvloop_too(library):
+    uvloop = pytest.importorskip("uvloop")
+
+    async def measured():
+        async with ConnectionManager(http_client=library) as manager:
+            return await manager.measure_improvement(rounds=2)
+
+    assert [each.scheme for each in uvloop.run(measured())] == ["http", "https"]

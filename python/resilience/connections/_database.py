@@ -65,9 +65,10 @@ class DatabasePool:
     """Connections to PostgreSQL or SQLite, bounded, guarded and measured.
 
     ``await pool.read("select ...", argument)`` returns rows; ``await pool.write("insert ...", argument)`` runs in a
-    transaction of its own. Both also take a coroutine function of a connection, which has ``fetch`` and ``execute``,
-    and without anything are a block: ``async with pool.write() as connection:``. What is awaited is repeated after an
-    outage, a write only when it is known not to have been committed; a block runs once.
+    transaction of its own. Both also take a coroutine function of a connection, which has ``fetch``, ``execute`` and
+    ``executemany``, and without anything are a block: ``async with pool.write() as connection:``. What is awaited is
+    repeated after an outage, a write only when it is known not to have been committed; a block runs once. Parameters
+    are ``$1``, ``$2``... for each kind of database.
 
     Reads, writes and the opening of connections have a breaker each, so that failing writes stop no read. A mistake
     in a statement is raised as it is and counts for none of them.
@@ -223,6 +224,15 @@ class DatabasePool:
             connect=self.connect_breaker.call,
         )
 
+    @property
+    def kind(self) -> str:
+        """``"postgresql"`` or ``"sqlite"``."""
+        return "sqlite" if self._scheme.startswith("sqlite") else "postgresql"
+
+    def is_unavailable(self, error: BaseException) -> bool:
+        """Whether `error` came because the database can't be used now, and not because of what was asked of it."""
+        return isinstance(error, RejectedError) or self._is_outage(error)
+
     def _is_outage(self, error: BaseException) -> bool:
         if isinstance(error, RejectedError):
             return False
@@ -246,7 +256,7 @@ class DatabasePool:
 
     def stats(self) -> dict[str, Any]:
         """Return the figures, JSON-ready."""
-        report: dict[str, Any] = {"kind": "sqlite" if self._scheme == "sqlite" else "postgresql"}
+        report: dict[str, Any] = {"kind": self.kind}
         report |= self._driver.stats() if self._driver is not None else self._slots.stats()
         breakers = {"read": self.read_breaker, "write": self.write_breaker, "connect": self.connect_breaker}
         report["breakers"] = {name: breaker.state.value for name, breaker in breakers.items()}

@@ -8,6 +8,7 @@ import ssl
 import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import cast
 
 from resilience.connections._optional import require
 
@@ -27,8 +28,7 @@ class _Endpoint(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the transport."""
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - what create_server gives
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)  # by its use: uvloop's is no subclass
 
     def data_received(self, data: bytes) -> None:
         """Answer every request that is complete."""

@@ -2,8 +2,10 @@
 
 import asyncio
 import contextlib
+import functools
+import re
 import sqlite3
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import Any
 
 import aiosqlite
@@ -13,23 +15,37 @@ from resilience.connections._database_drivers import Phase
 from resilience.connections._slots import Slots
 
 _BUSY = ("database is locked", "database table is locked", "unable to open", "disk i/o error", "disk is full")
+_SKIPPED_OR_PARAMETER = re.compile(
+    r"""'(?:[^']|'')*' | "(?:[^"]|"")*" | --[^\n]* | /\*.*?\*/ | \$(\d+)""", re.DOTALL | re.VERBOSE
+)
+
+
+@functools.lru_cache(maxsize=1_000)
+def numbered(query: str) -> str:
+    """Return a query with PostgreSQL's ``$1`` as SQLite's ``?1``, so that one text serves both."""
+    return _SKIPPED_OR_PARAMETER.sub(lambda found: f"?{found[1]}" if found[1] else found[0], query)
 
 
 class SqliteConnection:
-    """The few methods that both databases' connections share."""
+    """The few methods that both databases' connections share; parameters are ``$1`` or ``?``."""
 
     def __init__(self, inner: aiosqlite.Connection) -> None:
         self.inner = inner
 
     async def fetch(self, query: str, *arguments: Any) -> list[sqlite3.Row]:
-        """Run a query and return its rows; parameters are ``?``."""
-        async with self.inner.execute(query, arguments) as cursor:
+        """Run a query and return its rows."""
+        async with self.inner.execute(numbered(query), arguments) as cursor:
             return list(await cursor.fetchall())
 
     async def execute(self, query: str, *arguments: Any) -> int:
         """Run a statement and return how many rows it changed."""
-        async with self.inner.execute(query, arguments) as cursor:
+        async with self.inner.execute(numbered(query), arguments) as cursor:
             return cursor.rowcount
+
+    async def executemany(self, query: str, rows: Iterable[Sequence[Any]]) -> None:
+        """Run a statement once for each row of parameters."""
+        async with self.inner.executemany(numbered(query), rows):
+            pass
 
 
 class SqliteDriver:

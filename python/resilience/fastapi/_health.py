@@ -6,7 +6,7 @@ No request ever waits for a dependency: the routes read what the last check foun
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from http import HTTPStatus
@@ -22,6 +22,7 @@ from resilience.fastapi._problems import DEFAULT_RETRY_AFTER, whole_seconds
 _log = logging.getLogger("resilience.fastapi")
 
 Check = Callable[[], Awaitable[object]]
+Figures = Callable[[], Mapping[str, Any]]
 
 
 class Status(StrEnum):
@@ -38,6 +39,7 @@ class Dependency:
 
     check: Check
     required: bool
+    figures: Figures | None = None
     status: Status = Status.UNKNOWN
     latency: float | None = None
     checked_at: float | None = None
@@ -45,7 +47,7 @@ class Dependency:
 
     def report(self) -> dict[str, Any]:
         """Return the state for a JSON body; an error is named by its class, whose text could name hosts."""
-        return {
+        report = {
             "status": self.status.value,
             "required": self.required,
             "latency_ms": None if self.latency is None else round(self.latency * 1e3, 3),
@@ -54,6 +56,7 @@ class Dependency:
             else round(monotonic() - self.checked_at, 3),
             "error": self.error,
         }
+        return report if self.figures is None else report | {"figures": dict(self.figures())}
 
 
 class DependencyChecks:
@@ -69,9 +72,16 @@ class DependencyChecks:
         self._timeout = timeout
         self._dependencies: dict[str, Dependency] = {}
 
-    def add(self, name: str, check: Check, *, required: bool = False) -> None:
-        """Watch a dependency: `check` returns when it is well and raises when it isn't."""
-        self._dependencies[name] = Dependency(check, required)
+    def add(self, name: str, check: Check, *, required: bool = False, figures: Figures | None = None) -> None:
+        """Watch a dependency.
+
+        Args:
+            name: in the reports.
+            check: returns when the dependency is well and raises when it isn't.
+            required: whether the service isn't ready without it.
+            figures: of its pool, read for each report; anybody may see them.
+        """
+        self._dependencies[name] = Dependency(check, required, figures)
 
     def report(self) -> dict[str, dict[str, Any]]:
         """Return every dependency's state, JSON-ready."""

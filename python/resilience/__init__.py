@@ -48,6 +48,7 @@ _MODULES = {
         "ProtectedFunction",
         "protected_functions",
     ),
+    "_health_check": ("HealthCheck",),
     "_health_probe": ("HealthProbe",),
     "_hedge": (
         "Hedge",
@@ -112,7 +113,7 @@ _MODULES = {
         "StateChanged",
     ),
 }
-_PUBLIC_MODULES = ("allocator", "config", "errors", "events", "testing")
+_PUBLIC_MODULES = ("allocator", "config", "errors", "events", "external", "testing")
 _HOMES = {name: module for module, names in _MODULES.items() for name in names}
 __all__ = sorted(_HOMES)  # noqa: PLE0605 - a list, only not a literal one
 

@@ -38,6 +38,7 @@ from resilience._guard import (
     ProtectedFunction as ProtectedFunction,
     protected_functions as protected_functions,
 )
+from resilience._health_check import HealthCheck as HealthCheck
 from resilience._health_probe import HealthProbe as HealthProbe
 from resilience._hedge import (
     Hedge as Hedge,

@@ -11,6 +11,7 @@ from typing import Any
 
 from resilience import _core
 from resilience._breaker_events import TellingBreaker
+from resilience._health_check import CheckProber, HealthCheck
 from resilience._types import STATES, State
 
 _SHORTEST, _LONGEST = 0.001, 3600
@@ -46,6 +47,10 @@ class HealthProbe:
                 raise ValueError(f"{name} must be a number of seconds in [0.001, 3600], got {value!r}")
         if not 1 <= self.successes <= _MOST_SUCCESSES:
             raise ValueError(f"successes must be an integer in [1, 1000], got {self.successes!r}")
+
+    def prober(self, on_recovery: Callable[[], Any]) -> "BreakerProber":
+        """Make what a breaker starts and stops."""
+        return BreakerProber(self, on_recovery)
 
 
 class BreakerProber:
@@ -118,13 +123,14 @@ class ProbedBreaker(TellingBreaker):
 
     __slots__ = ("_probers",)
 
-    _probers: tuple[BreakerProber, ...]
+    _probers: tuple[BreakerProber | CheckProber, ...]
 
-    def add_health_probe(self, probe: HealthProbe | str, **settings: Any) -> Callable[[], None]:
-        """Probe the callee natively while the breaker is open, and close it early when the callee is back.
+    def add_health_probe(self, probe: HealthProbe | HealthCheck | str, **settings: Any) -> Callable[[], None]:
+        """Probe the callee while the breaker is open, and close it early when the callee is back.
 
         Args:
-            probe: a probe, or its URL: ``tcp://host:port`` or ``http://host[:port][/path]``.
+            probe: a native probe, or its URL: ``tcp://host:port`` or ``http://host[:port][/path]``; or a check of
+                one's own.
             **settings: of :class:`HealthProbe`, beside a URL.
 
         Returns:
@@ -137,8 +143,8 @@ class ProbedBreaker(TellingBreaker):
         if isinstance(probe, str):
             probe = HealthProbe(url=probe, **settings)
         elif settings:
-            raise TypeError("settings go with a URL, not with a HealthProbe")
-        prober = BreakerProber(probe, self._health_succeeded)
+            raise TypeError(f"settings go with a URL, not with a {type(probe).__name__}")
+        prober = probe.prober(self._health_succeeded)
         self._probers = (*self._probers, prober)
         prober.state_changed(STATES[self._state()])
 

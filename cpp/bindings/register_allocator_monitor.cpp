@@ -54,6 +54,7 @@ class AllocatorMonitor {
     };
     const Nanos interval = nanos_from_seconds(state_->machine.config().interval);
     periodic_.emplace(Engine::instance(), state_->clock, interval, tick);
+    Engine::instance().post(tick);  // nobody waits an interval for the first sample
   }
   AllocatorMonitor(const AllocatorMonitor&) = delete;
   AllocatorMonitor& operator=(const AllocatorMonitor&) = delete;

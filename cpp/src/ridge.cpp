@@ -21,20 +21,22 @@ double Ridge<N>::ridge() const noexcept {
 
 template <std::size_t N>
 void Ridge<N>::solve() noexcept {
-  std::array<Row, N> root{};
+  std::array<Row, N> root = gram_;
   const double extra = ridge();
-  for (std::size_t i = 0; i < N; ++i) {
-    for (std::size_t j = 0; j <= i; ++j) {
-      double sum = gram_[i][j] + (i == j ? extra : 0.0);
-      for (std::size_t k = 0; k < j; ++k) {
-        sum -= root[i][k] * root[j][k];
-      }
-      if (i != j) {
-        root[i][j] = sum / root[j][j];
-      } else if (sum > 0.0) {
-        root[i][i] = std::sqrt(sum);
-      } else {
-        return;
+  for (std::size_t k = 0; k < N; ++k) {
+    const double pivot = root[k][k] + extra;
+    if (!(pivot > 0.0)) {
+      return;
+    }
+    root[k][k] = std::sqrt(pivot);
+    Row column{};  // contiguous, so that the update below is one of vectors
+    for (std::size_t i = k + 1; i < N; ++i) {
+      root[i][k] /= root[k][k];
+      column[i] = root[i][k];
+    }
+    for (std::size_t i = k + 1; i < N; ++i) {
+      for (std::size_t j = k + 1; j <= i; ++j) {
+        root[i][j] -= column[i] * column[j];
       }
     }
   }

@@ -294,3 +294,31 @@ def test_the_longest_measured_start_is_planned_for():
     machine.record_start("workers", 30.0)
     machine.record_start("workers", 12.0)
     assert machine.get_predictions()["start_delay"]["workers"] == 30.0
+
+
+def past(count=300, **more):
+    return [busy(timestamp=MIDNIGHT - 60.0 * (count - step), **more) for step in range(count)]
+
+
+def test_a_past_that_is_preloaded_is_learned_from_and_not_acted_on():
+    machine, seen = allocator(), []
+    machine.bind("workers", seen.append)
+    machine.preload(past())
+    assert machine.get_predictions()["history_size"] == 300
+    assert machine.get_predictions()["predictions"]["expected_rpm"] == 140.0
+    assert (seen, machine.audit()) == ([], [])
+    machine.observe(busy(timestamp=MIDNIGHT))
+    assert machine.get_predictions()["history_size"] == 301
+    assert seen == [20]
+
+
+def test_a_past_out_of_order_undated_or_late_is_refused_and_changes_nothing():
+    machine = allocator()
+    with pytest.raises(ValueError, match="needs a timestamp"):
+        machine.preload([busy()])
+    with pytest.raises(ValueError, match="order of time"):
+        machine.preload(past(2)[::-1])
+    assert machine.get_predictions()["history_size"] == 0
+    machine.observe(busy())
+    with pytest.raises(RuntimeError, match="preload before anything is observed"):
+        machine.preload(past())

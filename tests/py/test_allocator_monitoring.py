@@ -28,14 +28,24 @@ def problems(machine):
     return [problem["kind"] for problem in machine.get_predictions()["problems"]]
 
 
+class Watched(PredictiveResourceAllocator):
+    """An allocator that counts the steps it was told of."""
+
+    steps = 0
+
+    def _on_step(self, step):
+        super()._on_step(step)
+        self.steps += 1
+
+
 class Rig:
-    """An allocator on a manual clock, ticked one interval at a time."""
+    """An allocator on a manual clock, ticked one interval at a time; the first sample is taken on entry."""
 
     def __init__(self, **settings):
         self.clock = ManualClock(MIDNIGHT)
         self.calls = 0
         settings = {"metrics_source": self.source, "clock": self.clock, **settings}
-        self.machine = PredictiveResourceAllocator(**settings)
+        self.machine = Watched(**settings)
 
     def source(self):
         self.calls += 1
@@ -48,19 +58,22 @@ class Rig:
             await until(lambda before=before: history_size(self.machine) > before)
 
     async def __aenter__(self):
+        before = self.machine.steps
         await self.machine.start_monitoring()
+        await until(lambda: self.machine.steps > before or problems(self.machine))
         return self
 
     async def __aexit__(self, *exc_info):
         await self.machine.stop_monitoring()
 
 
-async def test_it_samples_once_an_interval_and_is_active_meanwhile():
+async def test_it_samples_at_once_then_once_an_interval_and_is_active_meanwhile():
     async with Rig() as rig:
         assert rig.machine.get_predictions()["optimization_status"] == "active"
+        assert (rig.calls, history_size(rig.machine)) == (1, 1)
         await rig.tick(3)
-        assert (rig.calls, history_size(rig.machine)) == (3, 3)
-        assert rig.machine.get_predictions()["last_sample"] == MIDNIGHT + 180.0
+        assert (rig.calls, history_size(rig.machine)) == (4, 4)
+        assert rig.machine.get_predictions()["last_sample_time"] == MIDNIGHT + 180.0
         assert rig.machine.get_predictions()["last_sample_age"] == 0.0
     assert rig.machine.get_predictions()["optimization_status"] == "inactive"
 
@@ -69,22 +82,21 @@ async def test_starting_twice_samples_once():
     async with Rig() as rig:
         await rig.machine.start_monitoring()
         await rig.tick(2)
-        assert rig.calls == 2
+        assert rig.calls == 3
 
 
-async def test_it_can_be_started_again():
+async def test_it_can_be_started_again_and_takes_no_second_sample_of_a_step():
     rig = Rig()
     for _ in range(2):
         async with rig:
             await rig.tick()
-    assert history_size(rig.machine) == 2
+    assert history_size(rig.machine) == 3
 
 
 async def test_what_it_decides_is_applied_on_the_loop():
     rig, seen = Rig(), []
     rig.machine.bind("workers", lambda size: seen.append((size, asyncio.get_running_loop())))
     async with rig:
-        await rig.tick()
         await until(lambda: seen)
     assert seen == [(20, asyncio.get_running_loop())]
 
@@ -111,7 +123,7 @@ async def test_a_source_that_fails_leaves_a_gap_and_monitoring_goes_on(caplog):
         rig.machine.metrics_source = rig.source
         await rig.tick()
         assert problems(rig.machine) == ["source_failed", "source_failed"]
-        assert history_size(rig.machine) == 4
+        assert history_size(rig.machine) == 5
         assert rig.machine.get_predictions()["predictions"]["expected_rpm"] == 140.0
     assert "metrics_source failed" in caplog.text
 
@@ -119,8 +131,6 @@ async def test_a_source_that_fails_leaves_a_gap_and_monitoring_goes_on(caplog):
 async def test_figures_that_are_refused_are_reported():
     rig = Rig(metrics_source=lambda: {"rpm": -5.0})
     async with rig:
-        rig.clock.advance(60.0)
-        await until(lambda: problems(rig.machine))
         assert problems(rig.machine) == ["metrics_refused"]
         rig.machine.metrics_source = rig.source
         await rig.tick()
@@ -133,13 +143,14 @@ async def test_a_source_that_hangs_is_reported_and_not_piled_up():
         await answer.wait()
         return {"rpm": 1.0}
 
-    async with Rig(metrics_source=source) as rig:
+    async with Rig() as rig:
+        rig.machine.metrics_source = source
         rig.clock.advance(60.0)
         rig.clock.advance(60.0)
         await until(lambda: problems(rig.machine))
         assert set(problems(rig.machine)) == {"source_slow"}
         answer.set()
-        await until(lambda: history_size(rig.machine) == 1)
+        await until(lambda: history_size(rig.machine) > 1)
 
 
 async def test_an_actuator_that_raises_does_not_stop_the_monitoring(caplog):
@@ -150,7 +161,7 @@ async def test_an_actuator_that_raises_does_not_stop_the_monitoring(caplog):
 
     rig.machine.bind("workers", broken)
     async with rig:
-        await rig.tick(3)
+        await rig.tick(2)
         await until(lambda: len(problems(rig.machine)) == 3)
         assert problems(rig.machine) == ["apply_failed"] * 3
         assert rig.machine.get_predictions()["current_allocations"]["workers"] == 5
@@ -166,7 +177,7 @@ async def test_system_figures_stand_beside_the_predictions():
         assert system["memory_bytes"] > 1e6
         assert system["threads"] >= 1
         assert 0.0 < system["memory_fraction"] < 1.5
-        assert json.loads(json.dumps(rig.machine.get_predictions()))["history_size"] == 2
+        assert json.loads(json.dumps(rig.machine.get_predictions()))["history_size"] == 3
 
 
 async def test_without_a_source_only_the_system_is_sampled():
@@ -197,14 +208,18 @@ async def test_history_survives_a_restart_with_its_gap(tmp_path):
     path = tmp_path / "history"
     async with Rig(history_path=path) as rig:
         await rig.tick(5)
+        assert history_size(rig.machine) == 6
+    later = Rig(history_path=path)
+    later.clock.advance(3600.0)
+    await asyncio.to_thread(later.machine._restore, path)
+    assert history_size(later.machine) == 6
+    assert later.machine.get_predictions()["current_allocations"]["workers"] == 5
+    assert later.machine.audit() == []
     later = Rig(history_path=path)
     later.clock.advance(3600.0)
     async with later:
-        assert history_size(later.machine) == 5
-        assert later.machine.get_predictions()["current_allocations"]["workers"] == 5
-        assert later.machine.audit() == []
-        await later.tick()
-        assert history_size(later.machine) == 5 + 56
+        assert history_size(later.machine) == 6 + 55
+        assert problems(later.machine) == ["gap"]
     assert [file.name for file in tmp_path.iterdir()] == ["history"]
 
 
@@ -219,8 +234,9 @@ async def test_a_history_file_that_cannot_be_used_is_set_aside_and_reported(tmp_
     path.write_bytes(made.get(damage, content))
     async with Rig(history_path=path) as rig:
         assert problems(rig.machine) == ["history_set_aside"]
+        await until(lambda: history_size(rig.machine) == 1)
         await rig.tick(2)
-        assert history_size(rig.machine) == 2
+        assert history_size(rig.machine) == 3
     aside = [file for file in tmp_path.iterdir() if ".unusable-" in file.name]
     assert [file.read_bytes() for file in aside] == [made.get(damage, content)]
 
@@ -239,7 +255,7 @@ async def test_a_day_without_samples_is_a_day_of_gaps():
         await rig.tick(20)
         rig.machine.metrics_source = rig.source
         await rig.tick()
-        assert history_size(rig.machine) == 22
+        assert history_size(rig.machine) == 23
         assert rig.machine.get_predictions()["predictions"]["expected_rpm"] == 140.0
 
 
@@ -272,4 +288,4 @@ def test_monitoring_ends_with_its_loop():
             await rig.tick()
 
     asyncio.run(again())
-    assert history_size(rig.machine) == 1
+    assert history_size(rig.machine) == 2

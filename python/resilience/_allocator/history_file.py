@@ -2,19 +2,37 @@
 
 import contextlib
 import json
+import math
 import os
 import struct
 import tempfile
 import time
 import zlib
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 _MAGIC = b"resilience-history-1\n"
 _LENGTHS = struct.Struct("<II")  # of the settings, and a checksum over settings and rows
+_ROW = struct.Struct("<6d")
+_COLUMNS = ("timestamp", "rpm", "connections", "response_time", "cpu_cores", "memory_fraction")
 
 
 class HistoryFileError(Exception):
     """A history file that is torn, or was never one."""
+
+
+def rows(samples: Iterable[Mapping[str, float | None]]) -> bytes:
+    """Return samples as they stand in the file.
+
+    Raises:
+        ValueError: when one has no timestamp.
+    """
+    packed = bytearray()
+    for sample in samples:
+        if sample["timestamp"] is None:
+            raise ValueError("a sample of the past needs a timestamp")
+        packed += _ROW.pack(*(math.nan if (value := sample[name]) is None else value for name in _COLUMNS))
+    return bytes(packed)
 
 
 def save(path: Path, interval: float, rows: bytes) -> None:

@@ -15,6 +15,8 @@ _NAMES: dict[str, tuple[str, ...]] = {
     "timestamp": ("timestamp",),
 }
 
+_SHORTEST = 1.0  # seconds; over less a rate says nothing
+
 
 @dataclass(frozen=True, slots=True)
 class ResourceMetrics:
@@ -87,13 +89,16 @@ class RequestSource:
         self._last = (now(), counters.total, counters.seconds)
 
     def read(self) -> ResourceMetrics:
-        """Return the figures since the last reading."""
+        """Return the figures since the last reading; only the connections when it was less than a second ago."""
+        connections = float(self._counters.active + self._counters.websockets)
         now, total, seconds = self._now(), self._counters.total, self._counters.seconds
         then, total_then, seconds_then = self._last
+        if now - then < _SHORTEST:
+            return ResourceMetrics(connections=connections)
         self._last = (now, total, seconds)
         requests = total - total_then
         return ResourceMetrics(
-            rpm=60.0 * requests / (now - then) if now > then else None,
-            connections=float(self._counters.active + self._counters.websockets),
+            rpm=60.0 * requests / (now - then),
+            connections=connections,
             response_time=max(0.0, seconds - seconds_then) / requests if requests else None,
         )

@@ -7,7 +7,7 @@ import os
 import time
 import weakref
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -141,10 +141,28 @@ class PredictiveResourceAllocator:
         """
         self._native.started(resource, seconds)
 
+    def preload(self, samples: Iterable[Metrics]) -> None:
+        """Learn from samples measured elsewhere, oldest first, without acting on them.
+
+        Args:
+            samples: As for `observe`, each with a `timestamp`. Intervals missing between them are gaps.
+
+        A history kept in `history_path` is not read any more.
+
+        Raises:
+            RuntimeError: when something has been observed already.
+            ValueError: when a sample has no timestamp, or one before its predecessor's.
+            TypeError: when a figure is no number.
+        """
+        if self._native.predictions()["history_size"] or self._is_running():
+            raise RuntimeError("the past comes first: preload before anything is observed")
+        self._restored = True
+        self._native.restore(history_file.rows(as_figures(sample) for sample in samples))
+
     # ---- monitoring ----
 
     async def start_monitoring(self) -> None:
-        """Take up the kept history and begin to sample; does nothing when it is running already."""
+        """Take up the kept history and begin to sample, at once; does nothing when it is running already."""
         if self._is_running():
             return
         if self._path is not None and not self._restored:
@@ -294,7 +312,7 @@ class PredictiveResourceAllocator:
 
         `predictions` are of the moment `lead_time` ahead: connections, requests a minute, seconds.
         `optimization_status` is `active` while monitoring runs. Beside the documented keys stand `rule` (what
-        decides), `last_sample` (UNIX seconds), `last_sample_age` (seconds), `system` and `problems`.
+        decides), `last_sample_time` (UNIX seconds), `last_sample_age` (seconds), `system` and `problems`.
         """
         seen = self._native.predictions()
         latest = seen["latest"]
@@ -318,7 +336,7 @@ class PredictiveResourceAllocator:
                 "workers": seen["workers_start_delay"],
                 "connections": seen["connections_start_delay"],
             },
-            "last_sample": latest,
+            "last_sample_time": latest,
             "last_sample_age": None if latest is None else max(0.0, self._clock.time() - latest),
             "system": dict(self._system),
             "problems": list(self._problems),

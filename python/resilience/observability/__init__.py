@@ -3,6 +3,7 @@
 from resilience.observability._families import (
     Family,
     Source,
+    allocator_families,
     batcher_families,
     breaker_families,
     cache_families,
@@ -14,6 +15,7 @@ __all__ = [
     "Family",
     "Source",
     "WorkerShare",
+    "allocator_families",
     "batcher_families",
     "breaker_families",
     "cache_families",

@@ -112,6 +112,31 @@ def batcher_families(batchers: Mapping[str, Callable[[], Mapping[str, Any]]]) ->
     return requests, batches, pending, ratio
 
 
+def allocator_families(predictions: Mapping[str, Any]) -> Iterable[Family]:
+    """Return sizes, forecasts and state of an allocator, given its `get_predictions()`.
+
+    Forecasts of several processes add up to the service's; an autoscaler divides them by what a replica serves.
+    """
+    expected = predictions["predictions"]
+    sizes = gauge(
+        "resilience_allocation",
+        "Size that the allocator provides",
+        predictions["current_allocations"],
+        merge="max",
+    )
+    forecast = Family("resilience_forecast", "gauge", "Load expected after the lead time, by measure")
+    forecast.put(expected["expected_rpm"], measure="rpm")
+    forecast.put(expected["expected_rpm_p90"], measure="rpm_p90")
+    forecast.put(expected["expected_connections"], measure="connections")
+    capacity = Family(
+        "resilience_rpm_per_worker", "gauge", "Requests a minute that one worker serves", merge="max"
+    )
+    capacity.put(predictions["rpm_per_worker"])
+    active = Family("resilience_allocator_active", "gauge", "1 while monitoring runs", merge="max")
+    active.put(predictions["optimization_status"] == "active")
+    return sizes, forecast, capacity, active
+
+
 def gauge(name: str, help_text: str, values: Mapping[str, float], *, merge: Merge = "sum") -> Family:
     """Return a gauge with one series a name."""
     family = Family(name, "gauge", help_text, merge=merge)

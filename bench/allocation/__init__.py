@@ -1,0 +1,1 @@
+"""The protocol by which forecasts and provisioning are judged; `bench/allocator.py` runs it."""

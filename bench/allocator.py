@@ -12,13 +12,13 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 
-from allocation import rivals
 from allocation.cost import costs
 from allocation.plots import Story, plot_stories
 from allocation.protocol import LEAD, Outcome, Task, foresight, judge, reactive, static
 from allocation.traces import Trace, traces
 from harness import Row, report, save
 
+from allocation import rivals
 from resilience.allocator import Forecaster, Provisioner
 
 HIGH = 0.99

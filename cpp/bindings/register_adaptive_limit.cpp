@@ -45,6 +45,20 @@ py::tuple release(AdaptiveLimitHandle& self, double started, const std::string& 
   return py::make_tuple(to_list(woken.served), to_list(woken.shed));
 }
 
+// (served, shed)
+py::tuple resize(AdaptiveLimitHandle& self, std::int64_t least, std::int64_t most) {
+  AdaptiveLimitConfig config;
+  config.min = least;
+  config.max = most;
+  config.initial = least;
+  if (const InvalidArgument problem = config.validate()) {
+    throw py::value_error(problem.message());
+  }
+  AdaptiveLimit::Woken woken;
+  self.machine.resize(least, most, self.now(), woken);
+  return py::make_tuple(to_list(woken.served), to_list(woken.shed));
+}
+
 }  // namespace
 
 void register_adaptive_limit(py::module_& module) {
@@ -60,6 +74,9 @@ void register_adaptive_limit(py::module_& module) {
       .def("try_acquire", [](AdaptiveLimitHandle& self) { return self.machine.try_acquire(); })
       .def("enqueue", &enqueue)
       .def("release", &release)
+      .def("resize", &resize, py::kw_only(), py::arg("least"), py::arg("most"))
+      .def_property_readonly("least", [](const AdaptiveLimitHandle& self) { return self.machine.min(); })
+      .def_property_readonly("most", [](const AdaptiveLimitHandle& self) { return self.machine.max(); })
       .def("leave",
            [](AdaptiveLimitHandle& self, const std::pair<std::int64_t, std::uint64_t>& ticket) {
              return self.machine.leave(to_ticket(ticket), self.now());

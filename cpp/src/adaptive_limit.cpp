@@ -40,6 +40,12 @@ void LimitEstimator::set(double limit) noexcept {
   whole_ = static_cast<std::int64_t>(limit_);
 }
 
+void LimitEstimator::set_bounds(std::int64_t min, std::int64_t max) noexcept {
+  min_ = static_cast<double>(min);
+  max_ = static_cast<double>(max);
+  set(limit_);
+}
+
 void LimitEstimator::on_success(Nanos latency, std::int64_t in_flight) noexcept {
   const auto measured = static_cast<double>(std::max<Nanos>(1, latency));
   switch (algorithm_) {

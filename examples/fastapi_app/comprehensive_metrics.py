@@ -8,7 +8,7 @@ from fastapi import APIRouter, FastAPI, Request
 from cache_metrics import cache_report
 from resilience import protected_functions
 from resilience.fastapi import Summary
-from resilience.observability import Family, batcher_families, gauge
+from resilience.observability import batcher_families, gauge
 from score import score
 from services import Services
 
@@ -75,16 +75,8 @@ async def comprehensive_metrics(request: Request) -> dict[str, Any]:
 
 
 def attach(app: FastAPI, services: Services) -> None:
-    """Mount the route, and export batchers, pools and the allocator's view."""
+    """Mount the route, and export batchers and pools."""
     sources = services.resilience.sources
     sources.add(lambda: batcher_families(services.batchers))
     sources.add(lambda: [gauge("resilience_pool_size", "Connections a pool may hold", pool_sizes(services))])
-    sources.add(lambda: _allocator_families(services))
     app.include_router(router)
-
-
-def _allocator_families(services: Services) -> list[Family]:
-    if services.allocator is None:
-        return []
-    allocations = services.allocator()["current_allocations"]
-    return [gauge("resilience_allocation", "What the allocator provides", allocations, merge="max")]

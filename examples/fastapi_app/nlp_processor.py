@@ -12,6 +12,7 @@ from fastapi import FastAPI
 
 from batching import Batching
 from resilience import cache
+from resilience.allocator import cache_size
 from services import Services
 from smart_dispatcher import MODEL_FAILURES, pipeline
 from upstream_client import MalformedAnswerError
@@ -19,6 +20,7 @@ from upstream_client import MalformedAnswerError
 CLASSIFICATION_TOKENS = 32
 CLASSIFICATION_TTL = 600.0
 MAX_CLASSIFICATIONS = 10_000
+ENTRIES_PER_MB = 100  # as many as the allocator's first 100 MB are to hold
 KEYWORD_CONFIDENCE = 0.4
 
 
@@ -82,6 +84,8 @@ class NlpProcessor:
 
         self._classification = classification
         services.caches["nlp_processor"] = self.get_cache_stats
+        resize = cache_size(classification.cache, entries_per_mb=ENTRIES_PER_MB)
+        services.resizable.append(("cache_size_mb", resize))
 
     def get_cache_stats(self) -> dict[str, Any]:
         """Return the figures of the cache of classifications."""

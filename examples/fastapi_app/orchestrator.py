@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field, StringConstraints
 from starlette.exceptions import HTTPException
 
 from resilience import cache
+from resilience.allocator import cache_size
 from services import Services
 from smart_dispatcher import MODEL_FAILURES, pipeline
 from upstream_client import Answer, UpstreamClient
@@ -17,6 +18,7 @@ from upstream_client import Answer, UpstreamClient
 MAX_COMMAND = 8_000
 ANSWER_TTL = 300.0
 MAX_ANSWERS = 10_000
+ENTRIES_PER_MB = 100  # as many as the allocator's first 100 MB are to hold
 FALLBACK_TEXT = (
     "The language model cannot be reached right now; your request was understood, please repeat it soon."
 )
@@ -83,6 +85,7 @@ class Orchestrator:
 
         self._answer = answer
         services.caches["ollama_responses"] = answer.stats
+        services.resizable.append(("cache_size_mb", cache_size(answer.cache, entries_per_mb=ENTRIES_PER_MB)))
 
     async def ask(self, prompt: str) -> Reply:
         """Answer a prompt, from the cache if it is there; with the fallback when the model fails or is spared."""

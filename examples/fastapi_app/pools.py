@@ -36,6 +36,12 @@ def attach(_app: FastAPI, services: Services) -> None:
     connections = services.connections = connection_manager(services.settings)
     services.figures["connections"] = connections.stats
 
+    async def resize(size: int) -> int:
+        await connections.resize(http_pool_size=size)
+        return connections.config.http_pool_size
+
+    services.resizable.append(("connections", resize))
+
     @contextlib.asynccontextmanager
     async def running() -> AsyncIterator[None]:
         async with connections:

@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from agents import Agents
+    from allocation import Allocation
     from auth import Verifier
     from batching import Batching
     from live_events import LiveEvents
     from nlp_processor import NlpProcessor
     from orchestrator import Orchestrator
     from pooling_probe import PoolingProbe
+    from resilience.allocator import Apply
     from resilience.connections import ConnectionManager
     from resilience.fastapi import Resilience
     from run_log import RunLog
@@ -49,6 +51,7 @@ class Services:
     workflows: Workflows = field(init=False)
     orchestrator: Orchestrator = field(init=False)
     pooling: PoolingProbe = field(init=False)
+    allocation: Allocation = field(init=False)
     events: LiveEvents = field(init=False)
     verifier: Verifier = field(init=False)
     workspace: Workspace = field(init=False)
@@ -62,6 +65,8 @@ class Services:
     """`get_metrics()` of each batcher."""
     allocator: Figures | None = None
     """`get_predictions()` of the allocator."""
+    resizable: list[tuple[str, Apply]] = field(default_factory=list)
+    """What the allocator resizes: a resource's name and what sets its size."""
     pools: dict[str, int] = field(default_factory=dict)
     """Size of each connection pool but the HTTP pool, which can be resized."""
     databases: dict[str, Figures] = field(default_factory=dict)

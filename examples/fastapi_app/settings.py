@@ -70,6 +70,11 @@ class Settings(BaseSettings):
     keepalive_timeout: Seconds = 30.0
     recovery_timeout: Seconds = 5.0
     check_interval: Seconds = 5.0
+    allocation_interval: Seconds = Field(default=60.0, ge=1, description="between two samples of the load")
+    allocation_history: Path | None = Field(default=None, description="where samples outlive a restart")
+    allocation_shadow: bool = Field(default=False, description="only forecast, resize nothing")
+    replay: str | None = Field(default=None, description="a recorded load for the allocator to live through")
+    replay_seconds: Seconds = Field(default=60.0, description="in which the replayed week passes")
     drain_grace: Annotated[float, Field(ge=0, le=60)] = 0.5
     drain_timeout: int = Field(default=20, ge=1, le=300)
 

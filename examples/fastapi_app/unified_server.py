@@ -1,7 +1,7 @@
 """The unified server: wires the parts together and serves them.
 
 Run it as a script, or as `uvicorn unified_server:app`; settings come from the
-environment and `.env`.
+environment and `.env`, some also from the command line.
 """
 
 import contextlib
@@ -14,9 +14,11 @@ from fastapi import FastAPI
 from uvicorn.supervisors import Multiprocess
 
 import agents
+import allocation
 import auth
 import batching
 import cache_metrics
+import command_line
 import comprehensive_metrics
 import files
 import live_events
@@ -57,6 +59,7 @@ PARTS = (
     files,
     live_events,
     pooling_probe,
+    allocation,
     process_metrics,
     cache_metrics,
     comprehensive_metrics,
@@ -84,6 +87,8 @@ def create_app(settings: Settings) -> FastAPI:
     return app
 
 
+if __name__ == "__main__":
+    command_line.read()  # into the environment, where the settings come from
 app = create_app(get_settings())
 
 

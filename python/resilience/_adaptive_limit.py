@@ -70,6 +70,21 @@ class AdaptiveLimit(Policy):
         """Calls that wait for a place now."""
         return self._machine.waiting
 
+    @property
+    def max_limit(self) -> int:
+        """The most that the estimate may come to."""
+        return self._machine.most
+
+    def resize(self, *, min: int | None = None, max: int | None = None) -> None:  # noqa: A002 # as above
+        """Change the bounds while running; the estimate moves between them, and waiters that fit in now start.
+
+        Raises:
+            ValueError: if a number is out of range; nothing has changed then.
+        """
+        least = self._machine.least if min is None else whole("min", min)
+        most = self._machine.most if max is None else whole("max", max)
+        self._wake(*self._machine.resize(least=least, most=most))
+
     # ---- what native calls and slow paths use ----
 
     def _wait(self) -> Any:

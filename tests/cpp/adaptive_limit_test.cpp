@@ -178,6 +178,21 @@ TEST(AdaptiveLimit, AShortQueueIsServedInOrder) {
   EXPECT_EQ(woken.served, (std::vector<Ticket>{*first}));
 }
 
+TEST(AdaptiveLimit, NewBoundsHoldAtOnceAndServeWaitersThatFitIn) {
+  AdaptiveLimit limit(queueing(5));
+  std::optional<Ticket> shed;
+  ASSERT_TRUE(limit.try_acquire());
+  ASSERT_TRUE(limit.enqueue(0, 0, shed));
+  ASSERT_TRUE(limit.enqueue(0, 0, shed));
+  AdaptiveLimit::Woken woken;
+  limit.resize(2, 4, 0, woken);
+  EXPECT_EQ(woken.served.size(), 1U);
+  EXPECT_EQ(limit.limit(), 2);
+  EXPECT_EQ(limit.max(), 4);
+  EXPECT_EQ(limit.in_flight(), 2);
+  EXPECT_EQ(limit.waiting(), 1);
+}
+
 TEST(AdaptiveLimitConfig, NamesTheArgumentItRefuses) {
   EXPECT_EQ((AdaptiveLimitConfig{.min = 0}).validate().argument, "min");
   EXPECT_EQ((AdaptiveLimitConfig{.min = 5, .max = 4}).validate().argument, "max");

@@ -120,6 +120,29 @@ async def test_a_cancelled_waiter_leaks_nothing():
     assert (limit.in_flight, limit.waiting) == (0, 0)
 
 
+async def test_new_bounds_hold_at_once_and_let_waiters_in():
+    limit, gate = adaptive_limit(initial=1, max=1, max_waiting=5, clock=ManualClock()), Gate()
+    tasks = [asyncio.create_task(limit.call(gate)) for _ in range(4)]
+    await settle()
+    assert (limit.in_flight, limit.waiting) == (1, 3)
+    limit.resize(min=3, max=8)
+    await settle()
+    assert (limit.limit, limit.max_limit, limit.in_flight, limit.waiting) == (3, 8, 3, 1)
+    limit.resize(min=1, max=2)
+    assert (limit.limit, limit.in_flight) == (2, 3), "calls under way finish"
+    gate.open()
+    await asyncio.gather(*tasks)
+    assert (limit.in_flight, limit.waiting) == (0, 0)
+
+
+def test_bounds_that_exclude_each_other_are_refused_and_nothing_changes():
+    limit = adaptive_limit(min=5, max=50)
+    for bounds in ({"max": 4}, {"min": 51}, {"min": 0}):
+        with pytest.raises(ValueError, match="must be an integer"):
+            limit.resize(**bounds)
+    assert (limit.limit, limit.max_limit) == (20, 50)
+
+
 @pytest.mark.parametrize(
     ("settings", "error"),
     [

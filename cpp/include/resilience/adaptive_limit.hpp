@@ -51,7 +51,11 @@ class LimitEstimator {
   // A call that was one of `in_flight` took `latency` (> 0) and ended well.
   void on_success(Nanos latency, std::int64_t in_flight) noexcept;
   void on_drop() noexcept;
+  // The limit moves inside at once. REQUIRES: 1 <= min <= max.
+  void set_bounds(std::int64_t min, std::int64_t max) noexcept;
 
+  [[nodiscard]] std::int64_t min() const noexcept { return static_cast<std::int64_t>(min_); }
+  [[nodiscard]] std::int64_t max() const noexcept { return static_cast<std::int64_t>(max_); }
   [[nodiscard]] std::int64_t limit() const noexcept { return whole_; }
 
  private:
@@ -105,9 +109,16 @@ class AdaptiveLimit {
       serve(now, woken);
     }
   }
+  // Changes the bounds while running: calls above a smaller limit finish, waiters that fit in now start.
+  void resize(std::int64_t min, std::int64_t max, Nanos now, Woken& woken) {
+    estimator_.set_bounds(min, max);
+    serve(now, woken);
+  }
   // A waiter gives up. False: it had been served, so it has to release(), as ignored.
   [[nodiscard]] bool leave(const Ticket& ticket, Nanos now) noexcept;
 
+  [[nodiscard]] std::int64_t min() const noexcept { return estimator_.min(); }
+  [[nodiscard]] std::int64_t max() const noexcept { return estimator_.max(); }
   [[nodiscard]] std::int64_t limit() const noexcept { return estimator_.limit(); }
   [[nodiscard]] std::int64_t in_flight() const noexcept { return in_flight_; }
   [[nodiscard]] std::int64_t max_waiting() const noexcept { return max_waiting_; }

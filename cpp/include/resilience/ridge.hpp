@@ -26,7 +26,7 @@ class Ridge {
   void learn(const Row& x, double target, double weight) noexcept {
     for (std::size_t i = 0; i < N; ++i) {
       const double xi = weight * x[i];
-      const std::size_t end = std::min(N, (i | 1) + 1);  // pairs: half the gain of vectors is lost in odd ends
+      const std::size_t end = std::min(N, (i | 1) + 1);  // odd ends would cost half of what vectors gain
       for (std::size_t j = 0; j < end; ++j) {
         gram_[i][j] = keep_ * gram_[i][j] + xi * x[j];
       }

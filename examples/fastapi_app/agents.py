@@ -1,7 +1,7 @@
 """The agents: each puts a task to the model in its own words."""
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Annotated
@@ -25,9 +25,11 @@ class Agent:
     description: str
     instruction: str
 
-    def prompt(self, task: str) -> str:
+    def prompt(self, task: str, found: Sequence[str] = ()) -> str:
         """Return what is asked of the model."""
-        return f"{self.instruction}\n\nTask: {task}"
+        known = "".join(f"\n- {line}" for line in found)
+        sources = f"\n\nSources that were looked up:{known}" if known else ""
+        return f"{self.instruction}{sources}\n\nTask: {task}"
 
 
 class AgentInfo(BaseModel):
@@ -52,6 +54,7 @@ class AgentRun(BaseModel):
     is_fallback: bool
     prompt_tokens: int
     completion_tokens: int
+    sources: list[str]
 
 
 _AGENTS = (
@@ -83,7 +86,8 @@ class Agents:
         """Let an agent do a task; raises HTTPException 404 for an unknown one."""
         agent = self._find(agent_id)
         with self._services.runs.run("agent", agent.id) as run:
-            reply = await self._services.orchestrator.ask(agent.prompt(task))
+            found = await self._services.sources.about(agent.id, task)
+            reply = await self._services.orchestrator.ask(agent.prompt(task, found))
             run.finish(
                 is_fallback=reply.is_fallback,
                 prompt_tokens=reply.prompt_tokens,
@@ -95,16 +99,18 @@ class Agents:
             is_fallback=reply.is_fallback,
             prompt_tokens=reply.prompt_tokens,
             completion_tokens=reply.completion_tokens,
+            sources=found,
         )
 
     def stream(self, agent_id: str, task: str) -> AsyncIterator[str]:
         """Return an agent's answer as server-sent events: `token` events, then `done` or `error`."""
         agent = self._find(agent_id)
-        return _events(self._recorded(agent, self._services.orchestrator.stream(agent.prompt(task))))
+        return _events(self._recorded(agent, task))
 
-    async def _recorded(self, agent: Agent, pieces: AsyncIterator[str]) -> AsyncIterator[str]:
+    async def _recorded(self, agent: Agent, task: str) -> AsyncIterator[str]:
         with self._services.runs.run("agent", agent.id) as run:
-            async for piece in pieces:
+            found = await self._services.sources.about(agent.id, task)
+            async for piece in self._services.orchestrator.stream(agent.prompt(task, found)):
                 yield piece
             run.finish()
 

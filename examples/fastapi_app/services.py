@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from run_log import RunLog
     from settings import Settings
     from smart_dispatcher import SmartDispatcher
+    from sources import Sources
     from upstream_client import UpstreamClient
     from upstream_process import LocalUpstream
     from workflows import Workflows
@@ -48,6 +49,7 @@ class Services:
     batching: Batching = field(init=False)
     nlp_processor: NlpProcessor = field(init=False)
     agents: Agents = field(init=False)
+    sources: Sources = field(init=False)
     workflows: Workflows = field(init=False)
     orchestrator: Orchestrator = field(init=False)
     pooling: PoolingProbe = field(init=False)

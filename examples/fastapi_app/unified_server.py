@@ -29,6 +29,7 @@ import pools
 import process_metrics
 import runs
 import smart_dispatcher
+import sources
 import testing_routes
 import upstream_client
 import workflows
@@ -53,6 +54,7 @@ PARTS = (
     batching,
     nlp_processor,
     orchestrator,
+    sources,
     agents,
     workflows,
     auth,

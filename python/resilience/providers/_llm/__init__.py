@@ -1,0 +1,1 @@
+"""The router of language models: what it is asked, whom it asks, and what that costs."""

@@ -1,4 +1,4 @@
-// RequestBatcher's native base: add_request() and what needs the machine.
+// RequestBatcher's native base: the type, and what its Python half asks of the machine.
 #include <Python.h>
 #include <structmember.h>
 
@@ -6,8 +6,8 @@
 #include <array>
 #include <new>
 
-#include "awaitable.hpp"
 #include "batch_lane.hpp"
+#include "batcher_type.hpp"
 #include "bindings.hpp"
 #include "errors.hpp"
 #include "py_ref.hpp"
@@ -19,135 +19,6 @@ namespace resilience::bindings {
 namespace {
 
 PyObject* get_running_loop = nullptr;
-
-BatcherObject* as_batcher(PyObject* self) { return reinterpret_cast<BatcherObject*>(self); }
-
-// ------------------------------------------------------------------------------------------------
-// add_request
-
-struct Request {
-  PyObject* id = nullptr;
-  PyObject* payload = nullptr;
-  PyObject* priority = nullptr;
-  PyObject* timeout = nullptr;
-};
-
-bool read_request(Request& request, PyObject* const* args, Py_ssize_t nargs, PyObject* kwnames) {
-  static constexpr std::array<const char*, 4> names{"request_id", "payload", "priority", "timeout"};
-  std::array<PyObject**, 4> places{&request.id, &request.payload, &request.priority, &request.timeout};
-  if (nargs > 2) {
-    PyErr_Format(PyExc_TypeError, "add_request() takes 2 positional arguments but %zd were given", nargs);
-    return false;
-  }
-  for (Py_ssize_t i = 0; i < nargs; ++i) {
-    *places[static_cast<std::size_t>(i)] = args[i];
-  }
-  for (Py_ssize_t i = 0; kwnames != nullptr && i < PyTuple_GET_SIZE(kwnames); ++i) {
-    PyObject* name = PyTuple_GET_ITEM(kwnames, i);
-    const auto found = std::find_if(names.begin(), names.end(), [name](const char* each) {
-      return PyUnicode_CompareWithASCIIString(name, each) == 0;
-    });
-    if (found == names.end() || *places[static_cast<std::size_t>(found - names.begin())] != nullptr) {
-      PyErr_Format(PyExc_TypeError, "add_request() got an unexpected keyword argument or one twice: %R",
-                   name);
-      return false;
-    }
-    *places[static_cast<std::size_t>(found - names.begin())] = args[nargs + i];
-  }
-  if (request.id == nullptr || request.payload == nullptr) {
-    PyErr_SetString(PyExc_TypeError, "add_request() needs a request_id and a payload");
-    return false;
-  }
-  return true;
-}
-
-bool read_priority(PyObject* given, BatchItem& item) {
-  constexpr long kMost = 1'000'000;
-  const long priority = PyLong_AsLong(given);
-  if (priority == -1 && PyErr_Occurred() != nullptr) {
-    if (PyErr_ExceptionMatches(PyExc_OverflowError) == 0) {
-      return false;
-    }
-    PyErr_Clear();
-  } else if (priority >= -kMost && priority <= kMost) {
-    item.priority = static_cast<std::int32_t>(priority);
-    return true;
-  }
-  PyErr_Format(PyExc_ValueError, "priority must be an integer in [-1000000, 1000000], got %R", given);
-  return false;
-}
-
-bool read_timeout(PyObject* given, BatchItem& item) {
-  const double seconds = PyFloat_AsDouble(given);
-  if (seconds == -1.0 && PyErr_Occurred() != nullptr) {
-    return false;
-  }
-  if (!(seconds >= 0.0)) {
-    PyErr_Format(PyExc_ValueError, "timeout must be a number of seconds >= 0 or None, got %R", given);
-    return false;
-  }
-  item.deadline = saturating_add(item.arrived, nanos_from_seconds(seconds));
-  return true;
-}
-
-bool weigh(PyObject* weigher, PyObject* payload, BatchItem& item) {
-  const PyRef weight(PyObject_CallOneArg(weigher, payload));
-  if (!weight) {
-    return false;
-  }
-  item.weight = PyFloat_AsDouble(weight.get());
-  if (item.weight == -1.0 && PyErr_Occurred() != nullptr) {
-    return false;
-  }
-  if (!(item.weight >= 0.0)) {
-    PyErr_Format(PyExc_ValueError, "weigher must return a number >= 0, got %R", weight.get());
-    return false;
-  }
-  return true;
-}
-
-// What can only fail by the caller's own code: the weigher, an id's __hash__ or __eq__.
-bool enqueue(BatcherObject* self, const Request& request, BatchFuture* future) {
-  if (self->weigher != nullptr && !weigh(self->weigher, request.payload, future->item)) {
-    return false;
-  }
-  if (self->state.dedupe) {
-    future->key = Py_NewRef(request.id);
-  }
-  BatchLane* lane = lane_on(self, future->loop);
-  return lane != nullptr && lane_accept(lane, future);
-}
-
-PyObject* add_request(PyObject* object, PyObject* const* args, Py_ssize_t nargs, PyObject* kwnames) {
-  BatcherObject* self = as_batcher(object);
-  Request request;
-  if (!read_request(request, args, nargs, kwnames)) {
-    return nullptr;
-  }
-  const PyRef loop(PyObject_CallNoArgs(get_running_loop));
-  if (!loop) {
-    return nullptr;
-  }
-  BatchFuture* future = make_batch_future(loop.get(), request.payload);
-  PyRef owned(reinterpret_cast<PyObject*>(future));
-  if (!owned) {
-    return nullptr;
-  }
-  future->item.arrived = self->state.clock->now();
-  if ((request.priority != nullptr && !read_priority(request.priority, future->item)) ||
-      (request.timeout != nullptr && request.timeout != Py_None &&
-       !read_timeout(request.timeout, future->item))) {
-    return nullptr;
-  }
-  if (!enqueue(self, request, future)) {
-    const PyRef error(take_error());
-    CallbackPass none;
-    settle_error(future, error.get(), none);
-  }
-  return owned.release();
-}
-
-// -------------------------------------------------------------------------------------------------- the rest
 
 // _configure(batch_size, batch_timeout_ms, max_pending, max_concurrent_batches, adaptive, max_batch_weight)
 PyObject* configure(PyObject* object, PyObject* args) {
@@ -204,7 +75,7 @@ PyObject* prepare(PyObject* object, PyObject* args) {
 
 // The lane of the running loop, if it has one (borrowed); null with an exception set when no loop runs.
 BatchLane* lane_here(BatcherObject* self, bool& failed) {
-  const PyRef loop(PyObject_CallNoArgs(get_running_loop));
+  const PyRef loop(running_loop());
   failed = !loop;
   const auto& lanes = self->state.lanes;
   const auto found = std::find_if(lanes.begin(), lanes.end(),
@@ -313,8 +184,7 @@ PyObject* metrics(PyObject* object, PyObject* /*unused*/) {
   return all.release().ptr();
 }
 
-// -------------------------------------------------------------------------------------------------------
-// life
+// ---- life
 
 PyObject* batcher_new(PyTypeObject* type, PyObject* /*args*/, PyObject* /*kwargs*/) {
   PyObject* self = type->tp_alloc(type, 0);
@@ -412,6 +282,8 @@ PyType_Spec spec = {"resilience._core.RequestBatcherBase", sizeof(BatcherObject)
                     Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC, slots};
 
 }  // namespace
+
+PyObject* running_loop() { return PyObject_CallNoArgs(get_running_loop); }
 
 bool init_batcher(PyObject* module) {
   const PyRef events(PyImport_ImportModule("asyncio.events"));

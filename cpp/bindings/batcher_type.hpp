@@ -1,0 +1,18 @@
+// What RequestBatcher's native base is made of.
+#pragma once
+
+#include <Python.h>
+
+#include "batch_lane.hpp"
+
+namespace resilience::bindings {
+
+inline BatcherObject* as_batcher(PyObject* self) { return reinterpret_cast<BatcherObject*>(self); }
+
+// asyncio.get_running_loop(): a new reference, or null with an exception set.
+PyObject* running_loop();
+
+// RequestBatcher.add_request, with vectorcall arguments.
+PyObject* add_request(PyObject* self, PyObject* const* args, Py_ssize_t nargs, PyObject* kwnames);
+
+}  // namespace resilience::bindings

@@ -3,6 +3,7 @@
 import pytest
 
 from resilience import config, get_all_circuit_breakers, remove_circuit_breaker
+from resilience.testing import ManualClock
 
 
 @pytest.fixture
@@ -15,3 +16,9 @@ def clean_configuration():
     config._source = None
     for name in set(get_all_circuit_breakers()) - before:
         remove_circuit_breaker(name)
+
+
+@pytest.fixture
+def clock():
+    """A clock that stands still until it is advanced."""
+    return ManualClock()

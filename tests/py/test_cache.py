@@ -6,12 +6,6 @@ import weakref
 import pytest
 
 from resilience import Cache
-from resilience.testing import ManualClock
-
-
-@pytest.fixture
-def clock():
-    return ManualClock()
 
 
 class Log(list):

@@ -10,12 +10,6 @@ import weakref
 import pytest
 
 from resilience import Cache, CacheRecursionError, CircuitBreaker, CircuitOpenError, cache
-from resilience.testing import ManualClock
-
-
-@pytest.fixture
-def clock():
-    return ManualClock()
 
 
 class Calls:

@@ -8,7 +8,6 @@ import pytest
 
 from field_ways import WAYS
 from resilience import CircuitBreaker, CircuitOpenError, State
-from resilience.testing import ManualClock
 
 pytestmark = pytest.mark.parametrize("way", WAYS, ids=lambda way: way.__name__)
 
@@ -19,11 +18,6 @@ class DownError(Exception):
 
 class ExpectedError(Exception):
     """An error of the caller's own making."""
-
-
-@pytest.fixture
-def clock():
-    return ManualClock()
 
 
 def make(clock, **settings):

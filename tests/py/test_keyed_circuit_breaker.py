@@ -18,12 +18,6 @@ from resilience import (
     configure,
     get_all_circuit_breakers,
 )
-from resilience.testing import ManualClock
-
-
-@pytest.fixture
-def clock():
-    return ManualClock()
 
 
 def keyed(clock, **settings):

@@ -5,7 +5,6 @@ import asyncio
 import pytest
 
 from resilience.fastapi.response_cache import ResponseCache
-from resilience.testing import ManualClock
 
 
 class App:
@@ -41,11 +40,6 @@ class Answer:
             self.headers = dict(message["headers"])
         else:
             self.body += message["body"]
-
-
-@pytest.fixture
-def clock():
-    return ManualClock()
 
 
 @pytest.fixture

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-README = (Path(__file__).parents[2] / "README.md").read_text()
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text()
 PROGRAMS = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
 
 
@@ -31,3 +32,8 @@ def test_the_first_example_refuses_calls_once_its_breaker_is_open():
     assert answers[:3] == ["the bank does not answer"] * 3
     assert all(answer.startswith("refused at once") for answer in answers[3:])
     assert len(answers) == 5
+
+
+def test_the_figures_are_those_that_the_benchmarks_saved():
+    check = [sys.executable, str(ROOT / "bench/summary.py"), "--check"]
+    assert subprocess.run(check, timeout=60, check=False).returncode == 0

@@ -29,10 +29,10 @@ class Measure:
         name not in {"bare await", "empty wrapper", "dict.get", "dict"}
     )
     best: Callable[..., Any] = min
-    result: str = ""  # of the results' file, where it isn't the benchmark's name
 
     def row(self, results: Path) -> str | None:
-        saved = results / f"{self.result or self.bench}-311.json"
+        """The line in Markdown; None when nothing was saved."""
+        saved = results / f"{self.bench}-311.json"
         if not saved.is_file():
             return None
         found = json.loads(saved.read_text())
@@ -83,7 +83,7 @@ def main() -> None:
     readme = ROOT / "README.md"
     text = readme.read_text()
     written = re.sub(
-        f"({re.escape(BEGIN)}).*({re.escape(END)})", lambda m: m[1] + table() + m[2], text, flags=re.S
+        f"({re.escape(BEGIN)}).*({re.escape(END)})", lambda m: m[1] + table() + m[2], text, flags=re.DOTALL
     )
     if "--check" in sys.argv:
         sys.exit(written != text)

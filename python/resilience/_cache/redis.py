@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from resilience._cache.redis_client import import_redis, make_client
 from resilience._cache.redis_scripts import INVALIDATE, READ, WRITE
 from resilience._cache.serializers import SerializerName, UndecodableError, encode_key, make_serializer
 from resilience._cache.unsent import EVERYTHING, UnsentInvalidations, queue_invalidation
@@ -24,15 +25,6 @@ from resilience.errors import RejectedError
 _log = logging.getLogger("resilience.cache.redis")
 _LONGEST_TIMEOUT = 60.0
 _MOST_AT_ONCE = 32  # operations, and so connections, of one event loop
-
-
-def import_redis() -> Any:
-    """Return redis-py's asyncio package."""
-    try:
-        import redis.asyncio
-    except ImportError as error:
-        raise ImportError("RedisCache needs the extra: pip install 'resilience-native[redis]'") from error
-    return redis.asyncio
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,16 +223,9 @@ class RedisCache:
         loop = asyncio.get_running_loop()
         client = self._clients.get(loop)
         if client is None:
-            pool = self._redis.ConnectionPool.from_url(
-                self._url,
-                max_connections=2 * _MOST_AT_ONCE,  # never reached: operations queue before it
-                socket_timeout=self.timeout,
-                socket_connect_timeout=self.timeout,
-                protocol=2,
-                retry=None,
-                retry_on_error=[],
+            client = self._clients[loop] = make_client(
+                self._url, timeout=self.timeout, connections=2 * _MOST_AT_ONCE
             )
-            client = self._clients[loop] = self._redis.Redis(connection_pool=pool, retry=None)
             self._slots[loop] = asyncio.Semaphore(_MOST_AT_ONCE)
         return client
 

@@ -1,8 +1,8 @@
 """The correlation id: one short name for a request, in its response, its logs and its calls to others."""
 
-import os
 import re
 from contextvars import ContextVar
+from random import getrandbits  # an id is a name, not a secret; seeded anew in a forked worker
 
 HEADER = b"x-correlation-id"
 
@@ -17,13 +17,11 @@ def correlation_id() -> str | None:
     return current.get()
 
 
-def choose(headers: list[tuple[bytes, bytes]]) -> bytes:
-    """Return the id the client sent when it is well formed, else a new one.
+def accepted(value: bytes) -> bytes | None:
+    """Return a header's value when it is a well-formed id, else None."""
+    return value if _WELL_FORMED(value) else None
 
-    Args:
-        headers: A request's headers as ASGI gives them, names in lower case.
-    """
-    for name, value in headers:
-        if name == HEADER and _WELL_FORMED(value):
-            return value
-    return os.urandom(16).hex().encode("ascii")
+
+def new() -> bytes:
+    """Return an id of 128 random bits."""
+    return b"%032x" % getrandbits(128)

@@ -147,12 +147,8 @@ class Lifecycle:
 
     def __init__(self) -> None:
         self.phase = Phase.STARTING
+        self.is_draining = False
         self._on_drain: list[Callable[[], object]] = []
-
-    @property
-    def is_draining(self) -> bool:
-        """Whether the service is on its way out."""
-        return self.phase is Phase.DRAINING
 
     def on_drain(self, callback: Callable[[], object]) -> None:
         """Call back once, on the event loop, when draining begins."""
@@ -161,7 +157,7 @@ class Lifecycle:
     def drain(self) -> None:
         """Begin to drain: not ready any more, connections are closed after their response, streams end."""
         if not self.is_draining:
-            self.phase = Phase.DRAINING
+            self.phase, self.is_draining = Phase.DRAINING, True
             for callback in self._on_drain:
                 callback()
 

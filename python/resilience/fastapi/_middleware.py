@@ -10,6 +10,7 @@ from http import HTTPStatus
 from time import perf_counter
 
 from starlette.exceptions import HTTPException
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from resilience.fastapi import _body, _correlation
@@ -21,6 +22,9 @@ from resilience.fastapi._problems import problem_response
 from resilience.fastapi._request_metrics import PROBES, UNMATCHED, RequestMetrics
 
 _CLOSE = (b"connection", b"close")
+_READ_HEADERS = frozenset({_correlation.HEADER, b"content-length", b"transfer-encoding"})
+
+Headers = list[tuple[bytes, bytes]]
 
 _log = logging.getLogger("resilience.fastapi")
 
@@ -63,16 +67,11 @@ class ResilienceMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI connection."""
-        if scope["type"] == "http":
-            await self._serve_http(scope, receive, send)
-        elif scope["type"] == "websocket":
-            await self._serve_websocket(scope, receive, send)
-        else:
-            await self.app(scope, receive, send)
-
-    async def _serve_http(self, scope: Scope, receive: Receive, send: Send) -> None:
-        identity = _correlation.choose(scope["headers"])
-        header = (_correlation.HEADER, identity)
+        if scope["type"] != "http":
+            await self._serve_other(scope, receive, send)
+            return
+        # Few frames and one closure: what is called for each request is most of its price.
+        identity, has_body = _read(scope["headers"])
         status = 0
         lifecycle = self._lifecycle
 
@@ -80,7 +79,7 @@ class ResilienceMiddleware:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message.get("headers", ()), header]
+                message["headers"] = [*message.get("headers", ()), (_correlation.HEADER, identity)]
                 if lifecycle.is_draining:
                     message["headers"].append(_CLOSE)
             return send(message)
@@ -90,34 +89,37 @@ class ResilienceMiddleware:
         started = perf_counter()
         metrics.active += 1
         try:
-            await self._protect(scope, receive, marked)
-        except HTTPException as error:
-            if status:
-                raise
-            await problem_response(error.status_code, error.detail)(scope, receive, marked)
-        except Exception:
-            if status:
-                raise
-            _log.exception("request %s failed", identity.decode("ascii"))
-            await problem_response(HTTPStatus.INTERNAL_SERVER_ERROR)(scope, receive, marked)
+            policy = self._endpoints.find(scope)
+            if self._refuses(scope, policy):
+                busy = problem_response(HTTPStatus.SERVICE_UNAVAILABLE, "The service is busy.")
+                await busy(scope, receive, marked)
+            elif has_body or policy is not None:
+                await self._protect(policy, scope, receive, marked)
+            else:
+                await self.app(scope, receive, marked)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the client gets an answer
+            await _answer_instead(error, status)(scope, receive, marked)
         finally:
             metrics.active -= 1
             metrics.observe(scope["method"], route_of(scope), status, perf_counter() - started)
             _correlation.current.reset(token)
 
-    async def _protect(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Admit a request, limit its body, and serve it by its endpoint's policy."""
-        policy = self._endpoints.find(scope)
-        priority = Priority.NORMAL if policy is None else policy.config.priority
-        if scope["path"] not in PROBES and self._admission.refuses(self.metrics.active - 1, priority):
-            response = problem_response(HTTPStatus.SERVICE_UNAVAILABLE, "The service is busy.")
-            await response(scope, receive, send)
-            return
+    async def _protect(
+        self, policy: EndpointPolicy | None, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        """Limit a request's body, and serve it by its endpoint's policy."""
         receive = self._with_body_limit(policy, scope, receive)
         if policy is None:
             await self.app(scope, receive, send)
         else:
             await serve_endpoint(policy, self.app, scope, receive, send)
+
+    def _refuses(self, scope: Scope, policy: EndpointPolicy | None) -> bool:
+        """Decide whether the service is too busy for a request; probes are always served."""
+        if scope["path"] in PROBES:
+            return False
+        priority = Priority.NORMAL if policy is None else policy.config.priority
+        return self._admission.refuses(self.metrics.active - 1, priority)
 
     def _with_body_limit(self, policy: EndpointPolicy | None, scope: Scope, receive: Receive) -> Receive:
         limit = self._max_body
@@ -131,8 +133,14 @@ class ResilienceMiddleware:
                 return _body.limited(receive, limit)
         return receive
 
+    async def _serve_other(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            await self._serve_websocket(scope, receive, send)
+        else:
+            await self.app(scope, receive, send)
+
     async def _serve_websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
-        identity = _correlation.choose(scope["headers"])
+        identity = _read(scope["headers"])[0]
         header = (_correlation.HEADER, identity)
 
         def marked(message: Message) -> Awaitable[None]:
@@ -149,6 +157,28 @@ class ResilienceMiddleware:
             self.metrics.websockets -= 1
             self.metrics.observe("WEBSOCKET", route_of(scope), 101, perf_counter() - started)
             _correlation.current.reset(token)
+
+
+def _read(headers: Headers) -> tuple[bytes, bool]:
+    """Return the request's correlation id, made when it has no good one, and whether it announces a body."""
+    identity, has_body = None, False
+    for name, value in headers:
+        if name in _READ_HEADERS:
+            if name != _correlation.HEADER:
+                has_body = True
+            elif identity is None:
+                identity = _correlation.accepted(value)
+    return identity or _correlation.new(), has_body
+
+
+def _answer_instead(error: Exception, status: int) -> Response:
+    """Return what is answered for an exception; raise it on when a response has begun: the server cuts it off."""
+    if status:
+        raise error
+    if isinstance(error, HTTPException):
+        return problem_response(error.status_code, error.detail)
+    _log.error("request %s failed", _correlation.correlation_id(), exc_info=error)
+    return problem_response(HTTPStatus.INTERNAL_SERVER_ERROR)
 
 
 def route_of(scope: Scope) -> str:

@@ -29,9 +29,15 @@ _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"
 class Series:
     """Requests to one route with one method and one status."""
 
-    count: int = 0
+    failed: bool
+    is_probe: bool
     seconds: float = 0.0
     buckets: list[int] = field(default_factory=lambda: [0] * (len(EXPORTED_BOUNDS) + 1))
+
+    @property
+    def count(self) -> int:
+        """How many there were."""
+        return sum(self.buckets)
 
 
 @dataclass(slots=True)
@@ -39,14 +45,13 @@ class _Second:
     """The requests that ended within one second."""
 
     at: int = -1
-    count: int = 0
     errors: int = 0
     seconds: float = 0.0
     buckets: list[int] = field(default_factory=lambda: [0] * (len(_BOUNDS) + 1))
 
     def restart(self, at: int) -> None:
         self.at = at
-        self.count = self.errors = 0
+        self.errors = 0
         self.seconds = 0.0
         self.buckets = [0] * (len(_BOUNDS) + 1)
 
@@ -96,7 +101,6 @@ class MinuteWindow:
         second = self._ring[now % MINUTE]
         if second.at != now:
             second.restart(now)
-        second.count += 1
         second.seconds += seconds
         second.errors += failed
         second.buckets[bisect_left(_BOUNDS, seconds)] += 1
@@ -105,8 +109,8 @@ class MinuteWindow:
         """Summarise the last 60 seconds, or the time since the start when that is shorter."""
         now = self._clock()
         live = [second for second in self._ring if now - MINUTE < second.at <= now]
-        requests = sum(second.count for second in live)
         merged = [sum(column) for column in zip(*(second.buckets for second in live), strict=True)]
+        requests = sum(merged)
         return Summary(
             span=max(1.0, min(float(MINUTE), now - self._born)),
             requests=requests,
@@ -130,8 +134,16 @@ class RequestMetrics:
         self.series: dict[tuple[str, str, int], Series] = {}
         self.active = 0
         self.websockets = 0
-        self.total = 0
-        self.seconds = 0.0
+
+    @property
+    def total(self) -> int:
+        """Requests since these metrics began."""
+        return sum(series.count for series in self.series.values())
+
+    @property
+    def seconds(self) -> float:
+        """Seconds that all of them took together."""
+        return sum(series.seconds for series in self.series.values())
 
     @property
     def uptime(self) -> float:
@@ -147,19 +159,20 @@ class RequestMetrics:
             status: The status answered, 0 for none.
             seconds: From the first byte of the request to the last of the response.
         """
-        self.total += 1
-        self.seconds += seconds
-        key = (method if method in _METHODS else "OTHER", route, status)
-        series = self.series.get(key)
+        series = self.series.get((method, route, status))
         if series is None:
-            series = self.series[key] = Series()
-        series.count += 1
+            series = self._series_of(method, route, status)
         series.seconds += seconds
         series.buckets[bisect_left(EXPORTED_BOUNDS, seconds)] += 1
-        failed = status >= SERVER_ERROR
-        self._minute.observe(seconds, failed=failed)
-        if route in PROBES:
-            self._probes.observe(seconds, failed=failed)
+        self._minute.observe(seconds, failed=series.failed)
+        if series.is_probe:
+            self._probes.observe(seconds, failed=series.failed)
+
+    def _series_of(self, method: str, route: str, status: int) -> Series:
+        key = (method if method in _METHODS else "OTHER", route, status)
+        if key not in self.series:
+            self.series[key] = Series(failed=status >= SERVER_ERROR, is_probe=route in PROBES)
+        return self.series[key]
 
     def last_minute(self) -> Summary:
         """Summarise the requests of the last 60 seconds."""

@@ -154,6 +154,12 @@ class AllProvidersFailedError(ResilienceError):
         """One ``(provider, error)`` pair an attempt, in order."""
         return list(self.args[0])
 
+    @property
+    def retry_after(self) -> float | None:
+        """Seconds after which the first of them may answer again, ``None`` when nobody knows."""
+        waits = [getattr(error, "retry_after", None) for _, error in self.attempts]
+        return min((wait for wait in waits if isinstance(wait, (int, float))), default=None)
+
     def __str__(self) -> str:
         tried = "; ".join(f"{provider}: {type(error).__name__}: {error}" for provider, error in self.attempts)
         return f"no provider answered ({tried or 'none was available'})"

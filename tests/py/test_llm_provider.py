@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -160,3 +161,12 @@ def test_prices_are_numbers_that_can_be_paid(value):
         Price(value)
     with pytest.raises(TypeError, match="output"):
         Price(1.0, "free")
+
+
+def test_the_first_example_of_the_guide_runs_as_pasted_without_any_provider(monkeypatch):
+    guide = Path(__file__).parents[2] / "docs/how-to/providers.md"
+    program = guide.read_text().partition("```python\n")[2].partition("```")[0]
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    done = run(program.replace('via="http"', 'via="http", base_url="http://127.0.0.1:9"'))
+    assert done.stdout.startswith("fallback: Nobody can answer right now."), done.stderr
+    assert done.stdout.count("Nobody can answer") == 2

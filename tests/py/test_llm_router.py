@@ -10,8 +10,10 @@ import pytest
 from policy_support import settle
 from resilience import AllProvidersFailedError, CircuitOpenError, State
 from resilience.providers import (
+    AnswerTooLargeError,
     BadCredentialsError,
     BadRequestError,
+    BudgetExceededError,
     Completion,
     LLMRouter,
     MalformedAnswerError,
@@ -112,8 +114,37 @@ async def test_a_total_outage_names_every_attempt():
         with pytest.raises(AllProvidersFailedError, match=r"first.*no route.*second.*nonsense") as caught:
             await router.complete("hello")
     assert [name for name, _ in caught.value.attempts] == ["first", "second"]
+    assert caught.value.retry_after is None
     again = pickle.loads(pickle.dumps(caught.value))
     assert str(again) == str(caught.value)
+
+
+async def test_a_total_outage_says_when_the_first_may_answer_again():
+    clock = ManualClock()
+    first, _ = provider("first", BUSY)
+    second, _ = provider("second", ProviderStatusError("second", "no", 503, 15.0), priority=1)
+    async with LLMRouter([first, second], clock=clock) as router:
+        for passed, left in ((0.0, 15.0), (5.0, 10.0)):
+            clock.advance(passed)
+            with pytest.raises(AllProvidersFailedError) as caught:
+                await router.complete("hello")
+            assert caught.value.retry_after == left
+
+
+ERRORS = [
+    DOWN,
+    BUSY,
+    BadCredentialsError("first", "wrong", 401),
+    AnswerTooLargeError("first", "large"),
+    BudgetExceededError("all calls", 5.0),
+]
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
+def test_errors_pickle(error):
+    again = pickle.loads(pickle.dumps(error))
+    assert type(again) is type(error)
+    assert (again.args, str(again)) == (error.args, str(error))
 
 
 async def _written(messages):

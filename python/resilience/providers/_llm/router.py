@@ -16,6 +16,7 @@ from resilience._hedge import Hedge
 from resilience._types import MISSING, type_name
 from resilience._waiting import SYSTEM_CLOCK
 from resilience.errors import AllProvidersFailedError
+from resilience.providers._llm.checks import checked_budgets, checked_providers
 from resilience.providers._llm.endpoint import Endpoint
 from resilience.providers._llm.errors import BadCredentialsError, UnknownModelError
 from resilience.providers._llm.ledger import Budget, Ledger
@@ -79,8 +80,8 @@ class LLMRouter:
         rng: random.Random | None = None,
         clock: Clock | None = None,
     ) -> None:
-        settings = _checked(providers)
-        limits = _checked_budgets(budgets, settings)
+        settings = checked_providers(providers)
+        limits = checked_budgets(budgets, settings)
         if clock is not None and not isinstance(clock, Clock):
             raise TypeError(f"clock must be a Clock, got {type_name(clock)}")
         if whole("max_tallies", max_tallies) < 1:
@@ -290,29 +291,3 @@ def _failure(attempts: Sequence[tuple[str, BaseException]]) -> BaseException:
     if attempts and all(isinstance(error, _MISCONFIGURED) for _, error in attempts):
         return attempts[0][1]
     return AllProvidersFailedError(list(attempts))
-
-
-def _checked(providers: Iterable[Provider | Mapping[str, Any]]) -> list[Provider]:
-    if isinstance(providers, (str, Mapping, Provider)):
-        raise TypeError("providers must be a list of Provider, or of mappings of its settings")
-    made = [Provider.from_mapping(each) if isinstance(each, Mapping) else each for each in providers]
-    if not made:
-        raise ValueError("providers must name at least one provider")
-    for each in made:
-        if not isinstance(each, Provider):
-            raise TypeError(f"providers must be Provider or mappings, got {type_name(each)}")
-    names = [each.name for each in made]
-    if len(set(names)) != len(names):
-        raise ValueError(f"providers must have different names, got {', '.join(names)}: give each a name")
-    return made
-
-
-def _checked_budgets(budgets: Iterable[Budget], providers: Sequence[Provider]) -> list[Budget]:
-    made = list(budgets)
-    for budget in made:
-        if not isinstance(budget, Budget):
-            raise TypeError(f"budgets must be Budget, got {type_name(budget)}")
-        for each in providers:
-            if budget.provider in {None, each.name} and each.prices is None:
-                raise ValueError(f"budgets need prices: {budget.name} covers {each.name!r}, which has none")
-    return made

@@ -13,6 +13,7 @@ assert pathlib.Path(sysconfig.get_path("platlib")).resolve() in installed.parent
 assert importlib.metadata.version("resilience-native") == resilience.__version__
 assert (installed / "py.typed").is_file()
 assert (installed / "_core.pyi").is_file()
+assert (installed / "external" / "catalogue.yaml").is_file()
 assert resilience.Clock.__module__ == "resilience._core"
 missing = [name for name in resilience.__all__ if not hasattr(resilience, name)]
 assert not missing, f"exported but absent: {missing}"

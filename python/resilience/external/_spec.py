@@ -183,7 +183,7 @@ class ApiSpec:
         return {each: value for each, value in found.items() if value is not None}
 
 
-def check_base_url(url: str, credentials: tuple[Credential, ...]) -> None:
+def check_base_url(url: str, credentials: tuple[Credential, ...], *, name: str = "base_url") -> None:
     """Refuse what no API begins with.
 
     Raises:
@@ -194,10 +194,10 @@ def check_base_url(url: str, credentials: tuple[Credential, ...]) -> None:
         parts = urlsplit(url)
         usable = parts.port != 0
     except ValueError:
-        raise ValueError(f"base_url must be http(s)://host[:port][/path], got {url!r}") from None
+        raise ValueError(f"{name} must be http(s)://host[:port][/path]") from None
     plain = not (parts.query or parts.fragment or parts.username or parts.password)
     if parts.scheme not in {"http", "https"} or not parts.hostname or not plain or not usable:
-        raise ValueError("base_url must be http(s)://host[:port][/path]")
+        raise ValueError(f"{name} must be http(s)://host[:port][/path]")
     secret = any(each.secret for each in credentials)
     if parts.scheme == "http" and secret and parts.hostname not in _LOOPBACK:
-        raise ValueError("base_url must be https:// for an API that takes a secret")
+        raise ValueError(f"{name} must be https:// for an API that takes a secret")

@@ -35,7 +35,8 @@ struct BatcherObject {
   PyObject_HEAD PyObject* dict;
   PyObject* weakrefs;
   PyObject* name;
-  PyObject* weigher;  // null without one
+  PyObject* weigher;   // null without one
+  PyObject* priority;  // the context variable that `with priority(n)` sets
   BatcherState state;
 };
 

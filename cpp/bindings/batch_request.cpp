@@ -48,20 +48,38 @@ bool read_request(Request& request, PyObject* const* args, Py_ssize_t nargs, PyO
   return true;
 }
 
+constexpr long kMostPriority = 1'000'000;
+
 bool read_priority(PyObject* given, BatchItem& item) {
-  constexpr long kMost = 1'000'000;
   const long priority = PyLong_AsLong(given);
   if (priority == -1 && PyErr_Occurred() != nullptr) {
     if (PyErr_ExceptionMatches(PyExc_OverflowError) == 0) {
       return false;
     }
     PyErr_Clear();
-  } else if (priority >= -kMost && priority <= kMost) {
+  } else if (priority >= -kMostPriority && priority <= kMostPriority) {
     item.priority = static_cast<std::int32_t>(priority);
     return true;
   }
   PyErr_Format(PyExc_ValueError, "priority must be an integer in [-1000000, 1000000], got %R", given);
   return false;
+}
+
+// What `with priority(n)` around the caller says, as far as the queue tells priorities apart.
+bool take_priority_around(PyObject* variable, BatchItem& item) {
+  PyObject* value = nullptr;
+  if (variable == nullptr) {
+    return true;  // __init__ has not run
+  }
+  if (PyContextVar_Get(variable, nullptr, &value) < 0) {
+    return false;
+  }
+  const PyRef around(value);
+  int overflow = 0;
+  const long priority = PyLong_AsLongAndOverflow(value, &overflow);
+  item.priority = static_cast<std::int32_t>(
+      overflow != 0 ? overflow * kMostPriority : std::clamp(priority, -kMostPriority, kMostPriority));
+  return true;
 }
 
 bool read_timeout(PyObject* given, BatchItem& item) {
@@ -123,7 +141,8 @@ PyObject* add_request(PyObject* object, PyObject* const* args, Py_ssize_t nargs,
     return nullptr;
   }
   future->item.arrived = self->state.clock->now();
-  if ((request.priority != nullptr && !read_priority(request.priority, future->item)) ||
+  if (!(request.priority == nullptr ? take_priority_around(self->priority, future->item)
+                                    : read_priority(request.priority, future->item)) ||
       (request.timeout != nullptr && request.timeout != Py_None &&
        !read_timeout(request.timeout, future->item))) {
     return nullptr;

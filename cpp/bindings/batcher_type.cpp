@@ -49,14 +49,16 @@ PyObject* configure(PyObject* object, PyObject* args) {
   Py_RETURN_NONE;
 }
 
-// _prepare(name, weigher, dedupe, clock): once, by __init__
+// _prepare(name, weigher, dedupe, clock, priority): once, by __init__
 PyObject* prepare(PyObject* object, PyObject* args) {
   BatcherObject* self = as_batcher(object);
   PyObject* name = nullptr;
   PyObject* weigher = nullptr;
   PyObject* clock = nullptr;
+  PyObject* priority = nullptr;
   int dedupe = 0;
-  if (PyArg_ParseTuple(args, "UOpO", &name, &weigher, &dedupe, &clock) == 0) {
+  if (PyArg_ParseTuple(args, "UOpOO!", &name, &weigher, &dedupe, &clock, &PyContextVar_Type, &priority) ==
+      0) {
     return nullptr;
   }
   if (clock != Py_None) {
@@ -69,6 +71,7 @@ PyObject* prepare(PyObject* object, PyObject* args) {
   }
   Py_XSETREF(self->name, Py_NewRef(name));
   Py_XSETREF(self->weigher, weigher == Py_None ? nullptr : Py_NewRef(weigher));
+  Py_XSETREF(self->priority, Py_NewRef(priority));
   self->state.dedupe = dedupe != 0;
   Py_RETURN_NONE;
 }
@@ -226,6 +229,7 @@ void batcher_dealloc(PyObject* self) {
   }
   batcher_clear(self);
   Py_CLEAR(batcher->name);
+  Py_CLEAR(batcher->priority);
   batcher->state.~BatcherState();
   PyTypeObject* type = Py_TYPE(self);
   type->tp_free(self);
@@ -240,7 +244,8 @@ PyMethodDef methods[] = {
      "Args:\n"
      "    request_id: names the item; with `dedupe`, equal ids that wait together are one item.\n"
      "    payload: what the batch function gets.\n"
-     "    priority: higher goes first, within [-1000000, 1000000]; ten windows of waiting outweigh one.\n"
+     "    priority: higher goes first, within [-1000000, 1000000]; ten windows of waiting outweigh one. By\n"
+     "        default that of `with priority(n)` around the caller, and else 0.\n"
      "    timeout: seconds >= 0 after which an item that has not gone is dropped with CallTimeoutError.\n\n"
      "Returns:\n"
      "    A future that is awaited, gathered and cancelled like any of asyncio's. It fails with\n"

@@ -15,6 +15,7 @@ from typing import Any, Literal, Self
 
 from resilience import _core
 from resilience._batch_inbox import BatchInbox
+from resilience._waiting import PRIORITY
 from resilience.errors import BatcherClosedError, BatchError
 
 _MOST = 1_000_000
@@ -91,7 +92,7 @@ class RequestBatcher(_core.RequestBatcherBase):
         self._on_poison = on_poison
         self.process_func = process_func
         self.name: str = name or getattr(process_func, "__qualname__", None) or "batcher"
-        self._prepare(self.name, weigher, dedupe, clock)
+        self._prepare(self.name, weigher, dedupe, clock, PRIORITY)
         self.tune(
             batch_size=batch_size,
             batch_timeout_ms=batch_timeout_ms,

@@ -3,7 +3,7 @@ import collections.abc
 import typing
 from asyncio import AbstractEventLoop, Future
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable
-from contextvars import Context
+from contextvars import Context, ContextVar
 from types import CodeType, FrameType, GenericAlias, TracebackType
 from typing import Any, Generic, NoReturn, ParamSpec, Self, TypeVar, final
 
@@ -106,7 +106,13 @@ class RequestBatcherBase:
     ) -> None: ...
     def _flush(self) -> None: ...
     def _prepare(
-        self, name: str, weigher: Callable[[Any], float] | None, dedupe: bool, clock: Clock | None, /
+        self,
+        name: str,
+        weigher: Callable[[Any], float] | None,
+        dedupe: bool,
+        clock: Clock | None,
+        priority: ContextVar[int],
+        /,
     ) -> None: ...
     def _refuse(self) -> None: ...
     def _waiting(self) -> list[Future[Any]]: ...

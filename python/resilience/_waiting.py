@@ -164,12 +164,12 @@ def wait_sync(rules: Rules[_T], clock: Clock) -> _T:
         return result
 
 
-_priority: ContextVar[int] = ContextVar("resilience_priority", default=0)
+PRIORITY: ContextVar[int] = ContextVar("resilience_priority", default=0)
 
 
 def current_priority() -> int:
     """The priority that the running code was given by `priority`."""
-    return _priority.get()
+    return PRIORITY.get()
 
 
 class priority:  # noqa: N801 # a context manager reads as a verb
@@ -190,7 +190,7 @@ class priority:  # noqa: N801 # a context manager reads as a verb
         self._tokens: list[Any] = []
 
     def __enter__(self) -> None:
-        self._tokens.append(_priority.set(self._n))
+        self._tokens.append(PRIORITY.set(self._n))
 
     def __exit__(self, *exc_info: object) -> None:
-        _priority.reset(self._tokens.pop())
+        PRIORITY.reset(self._tokens.pop())

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from batcher_support import PoisonedError, Recorder, add_many, poisoned_by, settle
-from resilience import RequestBatcher
+from resilience import RequestBatcher, priority
 from resilience.testing import ManualClock
 
 
@@ -68,6 +68,21 @@ async def test_higher_priorities_go_first():
     clock.advance(0.05)
     await asyncio.gather(*futures)
     assert process.batches == [[1, 0], [2, 5], [4, 7], [3, 6]]
+
+
+async def test_the_priority_around_the_caller_is_the_requests():
+    clock, process = ManualClock(), Recorder(held=True)
+    batcher = RequestBatcher(1, 50, process, max_concurrent_batches=1, clock=clock)
+    first = batcher.add_request(0, 0)
+    futures = [first]
+    for item, around in enumerate((1, 10**30, -(10**30), 2), start=1):
+        with priority(around):
+            futures.append(batcher.add_request(item, item))
+            if item == 1:
+                futures.append(batcher.add_request(5, 5, priority=-1))
+    process.release.set()
+    await asyncio.gather(*futures)
+    assert process.batches == [[0], [2], [4], [1], [5], [3]]
 
 
 async def test_weights_fill_a_batch():

@@ -57,6 +57,20 @@ const TABLES: Table[] = [
       }),
   },
   {
+    title: "External APIs",
+    columns: ["name", "answered", "stale", "failed", "kept answers"],
+    rows: (now) =>
+      now
+        .names("external_requests")
+        .map((name) => [
+          name,
+          whole(now.sum("external_requests", { name, outcome: "answered" })),
+          whole(now.sum("external_requests", { name, outcome: "stale" })),
+          whole(now.sum("external_requests", { name, outcome: "failed" })),
+          whole(now.sum("external_kept_answers", { name })),
+        ]),
+  },
+  {
     title: "Batchers",
     columns: ["name", "requests", "batches", "waiting", "fill"],
     rows: (now) =>

@@ -15,6 +15,7 @@ from fastapi import FastAPI
 from resilience import deadline
 from resilience.errors import ResilienceError
 from resilience.external import Answer, Article, ExternalApi, Page, Paper, Quote
+from resilience.observability import external_api_families
 from services import Services
 
 TIME_FOR_SOURCES = 5.0
@@ -105,6 +106,7 @@ def attach(_app: FastAPI, services: Services) -> None:
     async def running() -> AsyncIterator[None]:
         services.sources = Sources({name: ExternalApi(name) for name in services.settings.sources})
         services.figures["external_apis"] = services.sources.stats
+        services.resilience.sources.add(lambda: external_api_families(services.sources.stats()))
         try:
             yield
         finally:

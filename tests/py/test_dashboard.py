@@ -96,7 +96,8 @@ async def test_mounted_it_shows_the_application_it_is_mounted_in():
 async def test_a_server_elsewhere_is_asked_for_its_metrics():
     async with api_server() as server:
         server.says(sample_metrics(), "text/plain; version=0.0.4")
-        async with browser_of(create_app(target=server.url)) as browser:
+        app = create_app(target=server.url)
+        async with app.router.lifespan_context(app), browser_of(app) as browser:
             families = (await browser.get("/data")).json()["families"]
             assert [family["name"] for family in families] == [
                 "resilience_circuit_breaker_state",

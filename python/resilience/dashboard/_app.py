@@ -1,5 +1,7 @@
 """The page's application: its files and its figures."""
 
+import contextlib
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from resilience.dashboard._figures import FiguresUnavailableError, Gather, as_json, own_breakers, scraped
+from resilience.dashboard._figures import FiguresUnavailableError, Gather, Scrape, as_json, own_breakers
 from resilience.dashboard._guard import Guard, check_token
 from resilience.errors import ResilienceError
 
@@ -40,12 +42,14 @@ def create_app(
     check_token(token)
     if not (_PAGE / "index.html").is_file():
         raise RuntimeError("the dashboard's page isn't built: run ./dev dashboard, or install a wheel")
-    if target is not None:
-        from resilience.external._spec import check_base_url
+    scrape = None if target is None else Scrape(target)
+    figures = scrape or gather or own_breakers
 
-        check_base_url(target, (), name="target")
-        gather = scraped(target)
-    figures = gather or own_breakers
+    @contextlib.asynccontextmanager
+    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+        yield
+        if scrape is not None:
+            await scrape.close()
 
     async def data(_request: Request) -> JSONResponse:
         try:
@@ -56,7 +60,9 @@ def create_app(
 
     page: Any = StaticFiles(directory=_PAGE, html=True)
     return Starlette(
-        routes=[Route("/data", data), Mount("/", page)], middleware=[Middleware(Guard, token=token)]
+        routes=[Route("/data", data), Mount("/", page)],
+        middleware=[Middleware(Guard, token=token)],
+        lifespan=lifespan,
     )
 
 

@@ -7,6 +7,7 @@ from time import time
 from typing import Any, Literal
 
 from resilience.connections._optional import require
+from resilience.external._spec import check_base_url
 from resilience.external._transfer import Transfer
 from resilience.observability import Family, breaker_families
 
@@ -27,17 +28,31 @@ async def own_breakers() -> Iterable[Family]:
     return breaker_families()
 
 
-def scraped(target: str) -> Gather:
-    """Make a function that asks a server for its metrics.
+class Scrape:
+    """Asks a server for its metrics; belongs to the event loop of the first call.
 
     Args:
-        target: its address; ``/metrics`` is asked for below it.
-    """
-    require("prometheus_client", "dashboard")
-    transfer = Transfer("metrics", None, _TIMEOUT, _MAX_BYTES)
+        target: the server's address; ``/metrics`` is asked for below it.
 
-    async def gather() -> Iterable[Family]:
-        received = await transfer.get(f"{target.rstrip('/')}/metrics", {"Accept": "text/plain"})
+    Raises:
+        ValueError: for what is no HTTP address.
+        ImportError: when httpx or prometheus-client isn't installed.
+    """
+
+    def __init__(self, target: str) -> None:
+        check_base_url(target, (), name="target")
+        require("prometheus_client", "dashboard")
+        self._url = f"{target.rstrip('/')}/metrics"
+        self._transfer = Transfer("metrics", None, _TIMEOUT, _MAX_BYTES)
+
+    async def __call__(self) -> Iterable[Family]:
+        """Return what the server measured.
+
+        Raises:
+            FiguresUnavailableError: when it answers something else.
+            ExternalApiError: when it doesn't answer.
+        """
+        received = await self._transfer.get(self._url, {"Accept": "text/plain"})
         if received.status != _OK:
             raise FiguresUnavailableError(f"the server answered {received.status}")
         try:
@@ -45,7 +60,9 @@ def scraped(target: str) -> Gather:
         except (ValueError, KeyError) as error:
             raise FiguresUnavailableError("the server's metrics are not in Prometheus' format") from error
 
-    return gather
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._transfer.close()
 
 
 def families_of(text: str) -> list[Family]:

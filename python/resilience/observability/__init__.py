@@ -7,6 +7,7 @@ from resilience.observability._families import (
     batcher_families,
     breaker_families,
     cache_families,
+    external_api_families,
     gauge,
 )
 from resilience.observability._workers import WorkerShare, shared_folder
@@ -19,6 +20,7 @@ __all__ = [
     "batcher_families",
     "breaker_families",
     "cache_families",
+    "external_api_families",
     "gauge",
     "shared_folder",
 ]

@@ -137,6 +137,17 @@ def allocator_families(predictions: Mapping[str, Any]) -> Iterable[Family]:
     return sizes, forecast, capacity, active
 
 
+def external_api_families(apis: Mapping[str, Mapping[str, Any]]) -> Iterable[Family]:
+    """Return requests and kept answers of external APIs, given the `stats()` of each."""
+    requests = Family("resilience_external_requests", "counter", "Requests of external APIs by outcome")
+    kept = Family("resilience_external_kept_answers", "gauge", "Answers kept to stand in for an API")
+    for name, stats in apis.items():
+        for outcome, total in stats["requests"].items():
+            requests.put(total, name=name, outcome=outcome)
+        kept.put(stats["kept_answers"], name=name)
+    return requests, kept
+
+
 def gauge(name: str, help_text: str, values: Mapping[str, float], *, merge: Merge = "sum") -> Family:
     """Return a gauge with one series a name."""
     family = Family(name, "gauge", help_text, merge=merge)

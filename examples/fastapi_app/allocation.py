@@ -1,7 +1,8 @@
 """The allocator: samples the load from the start, forecasts it, and resizes pool, caches and workers before it comes.
 
 `GET /api/allocation` tells what it expects and the last things that it did. With `--replay` it lives through a
-recorded week instead, so that a newcomer sees it at work within a minute; everything it resizes is real.
+recorded week instead, so that a newcomer sees it at work within a minute: pool and caches really resize, and only
+the number of worker processes stays.
 """
 
 import asyncio
@@ -13,7 +14,8 @@ from typing import Any
 from fastapi import APIRouter, FastAPI, Request
 
 from replay import Replay, load
-from resilience.allocator import PredictiveResourceAllocator, RequestSource
+from resilience.allocator import PredictiveResourceAllocator, worker_processes
+from resilience.fastapi import server_load
 from resilience.observability import allocator_families
 from services import Services
 from settings import Settings
@@ -33,9 +35,12 @@ def sized(settings: Settings) -> Callable[..., PredictiveResourceAllocator]:
         "max_connections": max(MOST_CONNECTIONS, pool),
         "min_cache_size_mb": LEAST_CACHE_MB,
     }
+    initial = {"connections": pool}
+    if settings.workers > 1:
+        initial["workers"] = settings.workers
     return partial(
         PredictiveResourceAllocator,
-        initial={"connections": pool},
+        initial=initial,
         limits=limits,
         shadow=settings.allocation_shadow,
     )
@@ -64,6 +69,9 @@ class Allocation:
         """Monitor, and replay where that is asked for."""
         if self.replay is not None:
             await asyncio.to_thread(self.replay.learn)
+        workers = None if self.replay else worker_processes()
+        if workers is not None:
+            self.allocator.bind("workers", workers.resize)
         await self.allocator.start_monitoring()
         playing = asyncio.create_task(self.replay.run(), name="replay") if self.replay else None
         try:
@@ -73,14 +81,16 @@ class Allocation:
                 playing.cancel()
                 await asyncio.gather(playing, return_exceptions=True)
             await self.allocator.stop_monitoring()
+            if workers is not None:
+                workers.close()
 
 
 def _live(services: Services) -> PredictiveResourceAllocator:
     settings = services.settings
     return sized(settings)(
         interval=settings.allocation_interval,
-        metrics_source=RequestSource(services.resilience.metrics).read,
-        history_path=settings.allocation_history if settings.workers == 1 else None,
+        metrics_source=server_load(services.resilience),
+        history_path=settings.allocation_history,
     )
 
 

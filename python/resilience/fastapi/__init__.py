@@ -27,6 +27,7 @@ from resilience.fastapi._metrics import MetricSources, metrics_router
 from resilience.fastapi._middleware import ResilienceMiddleware
 from resilience.fastapi._problems import Problem, add_problem_handlers, problem_response
 from resilience.fastapi._request_metrics import RequestMetrics, Summary
+from resilience.fastapi._server_load import server_load
 
 __all__ = [
     "AdminPolicy",
@@ -55,4 +56,5 @@ __all__ = [
     "metrics_router",
     "problem_response",
     "require_admin",
+    "server_load",
 ]

@@ -1,6 +1,7 @@
 """Adopting everything in an existing application: `install(app)`."""
 
 import contextlib
+import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -106,7 +107,9 @@ def _process_families(state: Resilience) -> Iterable[Family]:
     refused.add((), [float(state.admission.refused)])
     lag = Family("resilience_event_loop_lag_seconds", "gauge", "How late the event loop runs", merge="max")
     lag.add((), [state.lag()])
-    return refused, lag
+    cpu = Family("resilience_process_cpu_seconds", "counter", "CPU time that the process has used")
+    cpu.add((), [time.process_time()])
+    return refused, lag, cpu
 
 
 @contextlib.asynccontextmanager

@@ -115,7 +115,8 @@ def batcher_families(batchers: Mapping[str, Callable[[], Mapping[str, Any]]]) ->
 def allocator_families(predictions: Mapping[str, Any]) -> Iterable[Family]:
     """Return sizes, forecasts and state of an allocator, given its `get_predictions()`.
 
-    Forecasts of several processes add up to the service's; an autoscaler divides them by what a replica serves.
+    Workers of one server each forecast all of its load, so the largest stands for it; those of several servers add up
+    to the service's. An autoscaler divides by what a worker serves.
     """
     expected = predictions["predictions"]
     sizes = gauge(
@@ -124,7 +125,9 @@ def allocator_families(predictions: Mapping[str, Any]) -> Iterable[Family]:
         predictions["current_allocations"],
         merge="max",
     )
-    forecast = Family("resilience_forecast", "gauge", "Load expected after the lead time, by measure")
+    forecast = Family(
+        "resilience_forecast", "gauge", "Load expected after the lead time, by measure", merge="max"
+    )
     forecast.put(expected["expected_rpm"], measure="rpm")
     forecast.put(expected["expected_rpm_p90"], measure="rpm_p90")
     forecast.put(expected["expected_connections"], measure="connections")

@@ -1,0 +1,157 @@
+"""The worker processes of a server, counted and resized through their supervisor: gunicorn's or uvicorn's.
+
+Each worker keeps a locked file in a folder that it shares with its siblings; the system takes the lock away when it
+ends, however it ends. One of them, which holds the folder's own lock, speaks to the supervisor.
+"""
+
+import asyncio
+import contextlib
+import multiprocessing
+import os
+import signal
+import stat
+import sys
+import tempfile
+import weakref
+from pathlib import Path
+
+if sys.platform != "win32":
+    import fcntl
+
+STARTING = 120.0  # seconds in which a worker must have started
+_POLL = 0.05
+_SUFFIX = ".worker"
+
+
+class WorkerProcesses:
+    """Counts the workers that serve, and asks their supervisor for more or fewer.
+
+    Make one in each worker, when it is ready to serve. `resize` suits `bind("workers", ...)`: it returns once as many
+    serve as were asked for, so that how long a start takes is learned; in all workers but one it only counts.
+
+    Args:
+        supervisor: Its process id; it takes SIGTTIN and SIGTTOU as gunicorn does.
+        folder: Shared by the workers; by default one of the supervisor's id in the folder for temporary files.
+
+    Raises:
+        PermissionError: when the folder is somebody else's, or open to others.
+    """
+
+    def __init__(self, supervisor: int, folder: Path | None = None) -> None:
+        self._supervisor = supervisor
+        name = f"resilience-workers-{os.getuid()}-{supervisor}"
+        self._folder = folder if folder is not None else Path(tempfile.gettempdir()) / name
+        _make_private(self._folder)
+        self._own = self._folder / f"{os.getpid()}{_SUFFIX}"
+        self._held = [_locked_file(self._own)]
+        self._leads = False
+        self._resizing = asyncio.Lock()
+        self._finalizer = weakref.finalize(self, _leave, self._own, self._held)
+
+    def count(self) -> int:
+        """Return how many workers serve."""
+        return sum(path == self._own or _is_held(path) for path in self._folder.glob("*" + _SUFFIX))
+
+    async def resize(self, size: int) -> int:
+        """Ask for so many workers, at least one, and return how many serve once they do.
+
+        Raises:
+            TimeoutError: when not as many serve after two minutes.
+            ProcessLookupError: when the supervisor is gone.
+        """
+        async with self._resizing:
+            if not self._may_lead():
+                return self.count()
+            missing = max(1, size) - self.count()
+            wanted = signal.SIGTTIN if missing > 0 else signal.SIGTTOU
+            async with asyncio.timeout(STARTING):
+                for _ in range(abs(missing)):
+                    await self._ask(wanted)  # signals of one kind don't queue: one at a time
+            return self.count()
+
+    def close(self) -> None:
+        """Count as gone."""
+        self._finalizer()
+
+    async def _ask(self, wanted: signal.Signals) -> None:
+        before = self.count()
+        os.kill(self._supervisor, wanted)
+        while await asyncio.to_thread(self.count) == before:  # noqa: ASYNC110 - processes set no event
+            await asyncio.sleep(_POLL)
+
+    def _may_lead(self) -> bool:
+        if not self._leads:
+            leader = os.open(self._folder / "leader", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                fcntl.flock(leader, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                os.close(leader)
+            else:
+                self._held.append(leader)
+                self._leads = True
+        return self._leads
+
+
+def worker_processes() -> WorkerProcesses | None:
+    """Return the workers that this process is one of; None where no supervisor is known to take orders."""
+    if sys.platform == "win32":
+        return None
+    parent = multiprocessing.parent_process()
+    if "gunicorn.arbiter" in sys.modules:
+        supervisor = os.getppid()
+    elif parent is not None and parent.pid is not None and "uvicorn" in sys.modules:
+        supervisor = parent.pid
+    else:
+        return None
+    return WorkerProcesses(supervisor) if _takes_orders(supervisor) else None
+
+
+def _takes_orders(process: int) -> bool:
+    """Return whether a process catches both signals; one that doesn't would be stopped by them."""
+    try:
+        status = Path(f"/proc/{process}/status").read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return "gunicorn.arbiter" in sys.modules  # no /proc: gunicorn is known to
+    caught = next((int(line.split()[1], 16) for line in status.splitlines() if line.startswith("SigCgt")), 0)
+    return all(caught >> (each - 1) & 1 for each in (signal.SIGTTIN, signal.SIGTTOU))
+
+
+def _make_private(folder: Path) -> None:
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    info = folder.lstat()
+    if not stat.S_ISDIR(info.st_mode) or info.st_uid != os.getuid() or info.st_mode & 0o077:
+        raise PermissionError(f"the workers' folder must be this user's own, with mode 700: {folder}")
+
+
+def _locked_file(path: Path) -> int:
+    """Make a file and lock it; again when a sibling has taken it for one left behind meanwhile."""
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        with contextlib.suppress(FileNotFoundError):
+            if path.stat().st_ino == os.fstat(descriptor).st_ino:
+                return descriptor
+        os.close(descriptor)
+
+
+def _is_held(path: Path) -> bool:
+    """Return whether the worker of a file lives; a file left behind is removed."""
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        path.unlink(missing_ok=True)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
+def _leave(own: Path, held: list[int]) -> None:
+    own.unlink(missing_ok=True)
+    for descriptor in held:
+        os.close(descriptor)
+    held.clear()

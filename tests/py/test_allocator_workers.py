@@ -1,0 +1,177 @@
+"""Worker processes of real servers: counted, asked for through their supervisor, and read back."""
+
+import asyncio
+import contextlib
+import multiprocessing
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import httpx
+import pytest
+
+from resilience.allocator import PredictiveResourceAllocator, WorkerProcesses, worker_processes
+
+if sys.platform == "win32":
+    pytest.skip("needs signals and file locks", allow_module_level=True)
+
+ROOT = Path(__file__).parents[2]
+
+# Each worker resizes when told to, and tells who it is and how many it counts.
+APP = """
+import contextlib, json, os
+from resilience.allocator import PredictiveResourceAllocator, worker_processes
+
+allocator = PredictiveResourceAllocator(lead_time=60.0, initial={"workers": 2})
+workers = None
+
+async def answer(path):
+    if path.startswith("/load/"):
+        allocator.observe({"rpm": float(path.removeprefix("/load/"))})
+        await allocator.stop_monitoring()  # waits for what is under way
+    report = allocator.get_predictions()
+    return {
+        "worker": os.getpid(),
+        "count": workers.count(),
+        "workers": report["current_allocations"]["workers"],
+        "delay": report["start_delay"]["workers"],
+        "problems": report["problems"],
+    }
+
+async def app(scope, receive, send):
+    global workers
+    if scope["type"] == "lifespan":
+        await receive()
+        workers = worker_processes()
+        allocator.bind("workers", workers.resize)
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        workers.close()
+        await send({"type": "lifespan.shutdown.complete"})
+        return
+    body = json.dumps(await answer(scope["path"])).encode()
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": body})
+"""
+
+COMMANDS = {
+    "uvicorn": ["uvicorn", "--workers", "2", "--log-level", "error", "--fd", "{fd}", "served_app:app"],
+    "gunicorn": ["gunicorn", "--workers", "2", "--worker-class", "uvicorn_worker.UvicornWorker",
+                 "--log-level", "error", "--bind", "fd://{fd}", "served_app:app"],
+}  # fmt: skip
+
+
+@contextlib.contextmanager
+def served(server, folder):
+    (folder / "served_app.py").write_text(APP)
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        listening.settimeout(0)
+        fd = listening.fileno()
+        command = [sys.executable, "-m", *(word.format(fd=fd) for word in COMMANDS[server])]
+        path = os.pathsep.join([str(ROOT / "python"), str(folder)])
+        environment = {**os.environ, "PYTHONPATH": path, "TMPDIR": str(folder)}
+        process = subprocess.Popen(command, env=environment, cwd=folder, pass_fds=[fd])
+        try:
+            yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.wait(60)
+
+
+def ask_until(address, path, reached):
+    """Ask again until an answer shows what is waited for; every request is a new connection to any worker."""
+    limit = time.monotonic() + 100
+    while time.monotonic() < limit:
+        with contextlib.suppress(httpx.TransportError):
+            answer = httpx.get(address + path, timeout=130).json()
+            assert answer["problems"] == []
+            if reached(answer):
+                return answer
+    raise AssertionError(f"{path} never showed it: {answer}")
+
+
+@pytest.mark.parametrize("server", COMMANDS)
+def test_a_server_gets_the_workers_that_are_decided_and_loses_them_again(server, tmp_path):
+    with served(server, tmp_path) as address:
+        ask_until(address, "/", lambda seen: seen["count"] == 2)
+        # 28 requests a minute are 4 workers at 10 each and 70 % use; whichever worker is asked first leads
+        grown = ask_until(address, "/load/28", lambda seen: seen["count"] == 4)
+        assert grown["workers"] <= 4
+        led = ask_until(address, "/", lambda seen: seen["delay"] < 60.0)
+        assert led["delay"] >= 1.0, "the start delay was measured"
+        ask_until(address, "/load/7", lambda seen: seen["count"] == 1)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return tmp_path / "workers"
+
+
+def test_a_worker_counts_itself_until_it_leaves(folder):
+    workers = WorkerProcesses(os.getpid(), folder)
+    assert workers.count() == 1
+    workers.close()
+    workers.close()
+    assert list(folder.glob("*.worker")) == []
+
+
+def test_a_worker_that_was_killed_is_not_counted_and_its_file_is_removed(folder):
+    workers = WorkerProcesses(os.getpid(), folder)
+    (folder / "999999999.worker").touch()
+    assert workers.count() == 1
+    assert len(list(folder.glob("*.worker"))) == 1
+    workers.close()
+
+
+SIBLING = """
+import sys, time
+from pathlib import Path
+from resilience.allocator import WorkerProcesses
+import asyncio
+workers = WorkerProcesses(int(sys.argv[1]), Path(sys.argv[2]))
+print(asyncio.run(workers.resize(2)), flush=True)
+sys.stdin.read()
+"""
+
+
+def test_only_one_worker_speaks_to_the_supervisor(folder):
+    command = [sys.executable, "-c", SIBLING, str(os.getpid()), str(folder)]
+    leading = WorkerProcesses(os.getpid(), folder)
+    assert asyncio.run(leading.resize(1)) == 1
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "python")}
+    with subprocess.Popen(
+        command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as sibling:
+        assert sibling.stdout.readline() == "2\n", "it asks for nothing: this process would have been stopped"
+        assert leading.count() == 2
+        sibling.stdin.close()
+    assert leading.count() == 1
+    leading.close()
+
+
+def test_a_folder_open_to_others_is_refused(folder):
+    folder.mkdir(mode=0o755)
+    with pytest.raises(PermissionError, match="the workers' folder must be this user's own"):
+        WorkerProcesses(os.getpid(), folder)
+
+
+async def test_a_supervisor_that_is_gone_is_reported_and_the_record_stays(folder, caplog):
+    gone = await asyncio.create_subprocess_exec(sys.executable, "-c", "")
+    await gone.wait()
+    workers, machine = WorkerProcesses(gone.pid, folder), PredictiveResourceAllocator()
+    machine.bind("workers", workers.resize)
+    machine.observe({"rpm": 140.0})
+    await machine.stop_monitoring()
+    report = machine.get_predictions()
+    assert report["current_allocations"]["workers"] == 5
+    assert [problem["kind"] for problem in report["problems"]] == ["apply_failed"]
+    workers.close()
+
+
+def test_a_process_without_a_supervisor_has_no_workers():
+    assert multiprocessing.parent_process() is None
+    assert worker_processes() is None

@@ -11,7 +11,7 @@ from fastapi.responses import Response, StreamingResponse
 from pydantic import BaseModel, StringConstraints
 from starlette.exceptions import HTTPException
 
-from services import Services
+from services import PUBLIC_FOR_A_MINUTE, Services
 from smart_dispatcher import MODEL_FAILURES
 
 MAX_INPUT = 32_000
@@ -143,8 +143,9 @@ router = APIRouter(tags=["agents"])
 
 
 @router.get("/api/agents")
-async def list_agents(request: Request) -> list[AgentInfo]:
-    """List the agents."""
+async def list_agents(request: Request, response: Response) -> list[AgentInfo]:
+    """List the agents; the list is the same for everybody until the server restarts."""
+    response.headers["Cache-Control"] = PUBLIC_FOR_A_MINUTE
     services: Services = request.app.state.services
     return services.agents.list()
 

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from fastapi import FastAPI
 
 from batching import Batching
-from resilience import cache
+from resilience import Cache, cache
 from resilience.allocator import cache_size
 from services import Services
 from smart_dispatcher import MODEL_FAILURES, pipeline
@@ -78,13 +78,16 @@ class NlpProcessor:
     """Classifies commands, whatever state the model is in."""
 
     def __init__(self, services: Services) -> None:
-        @cache(CLASSIFICATION_TTL, max_entries=MAX_CLASSIFICATIONS, name="nlp_processor")
-        async def classification(text: str) -> Classification:
-            return await ask_for_intent(services.batching, text)
+        local = Cache[Any, Any](MAX_CLASSIFICATIONS, ttl=CLASSIFICATION_TTL, name="nlp_processor")
+
+        @cache(CLASSIFICATION_TTL, backend=services.second_level.below(local))
+        async def classification(text: str) -> tuple[str, float]:
+            found = await ask_for_intent(services.batching, text)
+            return found.intent.value, found.confidence
 
         self._classification = classification
         services.caches["nlp_processor"] = self.get_cache_stats
-        resize = cache_size(classification.cache, entries_per_mb=ENTRIES_PER_MB)
+        resize = cache_size(local, entries_per_mb=ENTRIES_PER_MB)
         services.resizable.append(("cache_size_mb", resize))
 
     def get_cache_stats(self) -> dict[str, Any]:
@@ -94,9 +97,10 @@ class NlpProcessor:
     async def classify(self, text: str) -> Classification:
         """Return what a command asks for; never fails for the model's sake."""
         try:
-            return await self._classification(text)
+            intent, confidence = await self._classification(text)
         except MODEL_FAILURES:
             return classify_by_keywords(text)
+        return Classification(Intent(intent), confidence, "model")
 
 
 def attach(_app: FastAPI, services: Services) -> None:

@@ -1,15 +1,15 @@
 """The orchestrator: takes a command through classification and dispatch, and asks the model for all."""
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from http import HTTPStatus
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, FastAPI, Request
 from pydantic import BaseModel, Field, StringConstraints
 from starlette.exceptions import HTTPException
 
-from resilience import cache
+from resilience import Cache, cache
 from resilience.allocator import cache_size
 from services import Services
 from smart_dispatcher import MODEL_FAILURES, pipeline
@@ -79,18 +79,20 @@ class Orchestrator:
     def __init__(self, services: Services) -> None:
         self._services = services
 
-        @cache(ANSWER_TTL, max_entries=MAX_ANSWERS, name="ollama_responses")
-        async def answer(prompt: str) -> Answer:
-            return await ask_model(services.upstream, prompt)
+        local = Cache[Any, Any](MAX_ANSWERS, ttl=ANSWER_TTL, name="ollama_responses")
+
+        @cache(ANSWER_TTL, backend=services.second_level.below(local))
+        async def answer(prompt: str) -> tuple[str, int, int]:
+            return astuple(await ask_model(services.upstream, prompt))
 
         self._answer = answer
         services.caches["ollama_responses"] = answer.stats
-        services.resizable.append(("cache_size_mb", cache_size(answer.cache, entries_per_mb=ENTRIES_PER_MB)))
+        services.resizable.append(("cache_size_mb", cache_size(local, entries_per_mb=ENTRIES_PER_MB)))
 
     async def ask(self, prompt: str) -> Reply:
         """Answer a prompt, from the cache if it is there; with the fallback when the model fails or is spared."""
         try:
-            answer = await self._answer(prompt)
+            answer = Answer(*await self._answer(prompt))
         except MODEL_FAILURES:
             return Reply(FALLBACK_TEXT, is_fallback=True)
         return Reply(

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from resilience.connections import ConnectionManager
     from resilience.fastapi import Resilience
     from run_log import RunLog
+    from second_level import SecondLevel
     from settings import Settings
     from smart_dispatcher import SmartDispatcher
     from sources import Sources
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
     from upstream_process import LocalUpstream
     from workflows import Workflows
     from workspace import Workspace
+
+# Cache-Control of what is the same for everybody.
+PUBLIC_FOR_A_MINUTE = "public, max-age=60"
 
 Runner = Callable[[], AbstractAsyncContextManager[object]]
 Figures = Callable[[], Mapping[str, Any]]
@@ -44,6 +48,7 @@ class Services:
     settings: Settings
     resilience: Resilience
     connections: ConnectionManager = field(init=False)
+    second_level: SecondLevel = field(init=False)
     runs: RunLog = field(init=False)
     upstream: UpstreamClient = field(init=False)
     batching: Batching = field(init=False)

@@ -50,6 +50,12 @@ class Settings(BaseSettings):
     database_pool_size: int = Field(default=5, ge=1, le=1000)
     run_history: int = Field(default=100_000, ge=1, le=100_000_000, description="records kept of each kind")
 
+    redis_url: SecretStr | None = Field(
+        default=None,
+        validation_alias=AliasChoices("REDIS_URL"),
+        description="redis://..., below the caches of the process; none keeps to the process",
+    )
+
     openai_api_key: SecretStr | None = Field(default=None, validation_alias=AliasChoices("OPENAI_API_KEY"))
     openai_base_url: str = Field(
         default="https://api.openai.com", validation_alias=AliasChoices("OPENAI_BASE_URL")

@@ -28,6 +28,7 @@ import pooling_probe
 import pools
 import process_metrics
 import runs
+import second_level
 import smart_dispatcher
 import sources
 import testing_routes
@@ -36,6 +37,7 @@ import workflows
 from draining_server import DrainingServer
 from resilience import configure
 from resilience.fastapi import AdminPolicy, install, lifespan
+from resilience.fastapi.response_cache import ResponseCache
 from services import Services
 from settings import Settings, get_settings
 from upstream_process import LocalUpstream
@@ -49,6 +51,7 @@ WORKER_START_TIMEOUT = 60
 PARTS = (
     pools,
     runs,
+    second_level,
     upstream_client,
     smart_dispatcher,
     batching,
@@ -83,7 +86,7 @@ def create_app(settings: Settings) -> FastAPI:
         token.get_secret_value() if token else None, open_on_loopback=settings.trusts_loopback
     )
     configure(POLICIES)
-    services = app.state.services = Services(settings, install(app, admin=admin))
+    services = app.state.services = Services(settings, install(app, admin=admin, cache=ResponseCache))
     for part in PARTS:
         part.attach(app, services)
     return app

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
-from fastapi import APIRouter, FastAPI, Request
+from fastapi import APIRouter, FastAPI, Request, Response
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
 from agents import AgentRun
-from services import Services
+from services import PUBLIC_FOR_A_MINUTE, Services
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,8 +117,9 @@ router = APIRouter(tags=["workflows"])
 
 
 @router.get("/api/workflows")
-async def list_workflows(request: Request) -> list[WorkflowInfo]:
-    """List the workflows."""
+async def list_workflows(request: Request, response: Response) -> list[WorkflowInfo]:
+    """List the workflows; the list is the same for everybody until the server restarts."""
+    response.headers["Cache-Control"] = PUBLIC_FOR_A_MINUTE
     services: Services = request.app.state.services
     return services.workflows.list()
 

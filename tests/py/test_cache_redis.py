@@ -251,6 +251,9 @@ async def test_cancelled_operations_leave_no_answer_for_others(redis_server):
 @pytest.mark.parametrize(
     ("settings", "error", "names"),
     [
+        ({"url": "http://localhost"}, ValueError, "url"),
+        ({"url": "secret@localhost"}, ValueError, "^(?!.*secret).*url"),
+        ({"url": None}, TypeError, "url"),
         ({"prefix": ""}, ValueError, "prefix"),
         ({"prefix": "{x}"}, ValueError, "prefix"),
         ({"prefix": 1}, TypeError, "prefix"),
@@ -264,7 +267,7 @@ async def test_cancelled_operations_leave_no_answer_for_others(redis_server):
 )
 def test_bad_settings_are_refused_by_name(settings, error, names):
     with pytest.raises(error, match=names):
-        RedisCache("redis://localhost", **{"prefix": "x"} | settings)
+        RedisCache(**{"url": "redis://localhost", "prefix": "x"} | settings)
 
 
 def test_nothing_shows_the_password_and_wrong_levels_are_refused():

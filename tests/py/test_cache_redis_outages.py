@@ -277,7 +277,7 @@ async def test_servers_change_places_while_connections_stay_open(levels, redis_s
             redis_server.follow(redis_replica)
             promoted = await fail_over(tiered, proxy, redis_replica)
             assert await promoted.get("probe") == "written"
-            await tiered.set("a", 1)
+            await eventually(lambda: tiered.remote.set("a", 1))
             assert await promoted.invalidate("a")
             await eventually(lambda: sees(tiered, "a", None))
             await traffic.more(300)

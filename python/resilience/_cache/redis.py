@@ -24,6 +24,7 @@ from resilience.errors import RejectedError
 
 _log = logging.getLogger("resilience.cache.redis")
 _LONGEST_TIMEOUT = 60.0
+_SCHEMES = ("redis://", "rediss://", "unix://")
 _MOST_AT_ONCE = 32  # operations, and so connections, of one event loop
 
 
@@ -293,11 +294,7 @@ class RedisCache:
 
 
 def _check(url: Any, prefix: Any, timeout: Any, breaker: Any, invalidation: Any) -> None:
-    for name, value in (("url", url), ("prefix", prefix)):
-        if not isinstance(value, str):
-            raise TypeError(f"{name} must be a string, got {type_name(value)}")
-    if not prefix or "{" in prefix or "}" in prefix:
-        raise ValueError(f"prefix must be a string without braces, and not empty, got {prefix!r}")
+    _check_names(url, prefix)
     if isinstance(timeout, bool) or not isinstance(timeout, (int, float)):
         raise TypeError(f"timeout must be a number of seconds, got {type_name(timeout)}")
     if not 0.0 < timeout <= _LONGEST_TIMEOUT:
@@ -306,3 +303,13 @@ def _check(url: Any, prefix: Any, timeout: Any, breaker: Any, invalidation: Any)
         raise TypeError(f"breaker must be a CircuitBreaker or None, got {type_name(breaker)}")
     if invalidation not in {"tracking", "pubsub"}:
         raise ValueError(f'invalidation must be "tracking" or "pubsub", got {invalidation!r}')
+
+
+def _check_names(url: Any, prefix: Any) -> None:
+    for name, value in (("url", url), ("prefix", prefix)):
+        if not isinstance(value, str):
+            raise TypeError(f"{name} must be a string, got {type_name(value)}")
+    if not url.startswith(_SCHEMES):  # it is not shown: it may hold a password
+        raise ValueError(f"url must begin with {', '.join(_SCHEMES)}")
+    if not prefix or "{" in prefix or "}" in prefix:
+        raise ValueError(f"prefix must be a string without braces, and not empty, got {prefix!r}")

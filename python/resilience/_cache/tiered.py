@@ -48,6 +48,7 @@ class TieredCache:
         )
         self._listening: set[InvalidationListener] = set()
         self._is_alone = False  # Redis has not answered since it was last lost
+        self._is_suspect = False  # something may be kept whose change nobody heard of
         self._own_writes: dict[str, str] = {}  # name -> stamp: changes that we shall hear of ourselves
         self._writes = 0
         self._checks: set[asyncio.Task[None]] = set()
@@ -138,6 +139,8 @@ class TieredCache:
     async def read(self, text: str, tags: tuple[str, ...] = ()) -> Reading:
         """Look a name up in Redis, listening for its changes first."""
         await self._listen()
+        if not self._listening:
+            self._is_suspect = True
         reading = await self.remote.read(text, tags)
         self._note(answered=reading.found or reading.token is not None)
         return reading
@@ -205,10 +208,11 @@ class TieredCache:
     def _on_connection(self, listener: InvalidationListener, *, here: bool) -> None:
         if here:
             self._listening.add(listener)
-            self._drop_suspects()
+            if self._is_suspect or len(self.local):
+                self._drop_suspects()
         elif listener in self._listening:
             self._listening.discard(listener)
-            self._is_alone = not self._listening
+            self._is_alone = self._is_suspect = not self._listening
 
     def _note(self, *, answered: bool) -> None:
         """Notice from an operation that Redis is away, or back before its news are."""
@@ -220,7 +224,7 @@ class TieredCache:
 
     def _drop_suspects(self) -> None:
         """Empty the local level: what changed while nobody listened is unknown."""
-        self._is_alone = False
+        self._is_alone = self._is_suspect = False
         self.suspected += len(self.local)
         self.local.clear()
 

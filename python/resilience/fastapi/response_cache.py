@@ -40,6 +40,7 @@ class _Stored:
     body: bytes
     etag: bytes
     stored_at: float
+    route: Any  # which made it, for metrics
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +108,7 @@ class ResponseCache:
             if isinstance(found, _Varies):
                 found = self.cache.get((key, _values(found.names, wanted)))
             if isinstance(found, _Stored):
+                scope["route"] = found.route
                 await self._serve(found, scope["method"], wanted, send)
                 return
         if scope["method"] == "HEAD":
@@ -164,7 +166,8 @@ class ResponseCache:
         ]
         if b"content-length" not in headers:
             kept.append((b"content-length", b"%d" % len(body)))
-        stored = _Stored([*kept, (b"etag", etag)], body, etag, self.cache._now())  # noqa: SLF001
+        headers_kept = [*kept, (b"etag", etag)]
+        stored = _Stored(headers_kept, body, etag, self.cache._now(), scope.get("route"))  # noqa: SLF001
         tags = (scope["path"],)
         if names:
             self.cache.set(key, _Varies(names), ttl, tags)

@@ -4,15 +4,17 @@ import asyncio
 import sqlite3
 
 import pytest
+import sqlalchemy
 
 from resilience import CircuitOpenError
 from resilience.connections import DatabasePool
+from support.database_load import CALLS, resize_under_load
 from support.storm import CancelStorm
 
 
-@pytest.fixture(params=["file", "memory"])
+@pytest.fixture(params=["sqlite:///{file}", "sqlite://:memory:", "sqlite+aiosqlite:///{file}"])
 async def pool(request, tmp_path):
-    dsn = f"sqlite:///{tmp_path}/test.db" if request.param == "file" else "sqlite://:memory:"
+    dsn = request.param.format(file=tmp_path / "test.db")
     async with DatabasePool(dsn, size=4) as database:
         await database.write("create table log (id integer)")
         yield database
@@ -37,8 +39,7 @@ async def test_parameters_are_written_as_for_postgresql(pool):
         await connection.executemany("insert into log values ($1)", [(4,), (5,)])
     assert await written(pool) == [3, 4, 5]
     rows = await pool.read("""select '$1' as quoted, $1 as "$2" /* $3 */ -- it's $4""", 7)
-    assert tuple(rows[0]) == ("$1", 7)
-    assert rows[0].keys() == ["quoted", "$2"]
+    assert dict(rows[0]) == {"quoted": "$1", "$2": 7}
 
 
 async def test_a_failed_block_writes_nothing(pool):
@@ -51,7 +52,7 @@ async def test_a_failed_block_writes_nothing(pool):
 
 async def test_a_mistake_in_a_statement_counts_for_no_breaker(pool):
     for _ in range(10):
-        with pytest.raises(sqlite3.OperationalError):
+        with pytest.raises((sqlite3.OperationalError, sqlalchemy.exc.OperationalError)):
             await pool.write("insert into nowhere values (1)")
     assert pool.stats()["breakers"] == {"read": "closed", "write": "closed", "connect": "closed"}
 
@@ -83,6 +84,18 @@ async def test_cancelled_calls_leave_no_transaction_open_and_cross_no_answers(po
     assert pool.stats()["in_use"] == 0
 
 
+async def test_resizing_under_load_loses_no_call(pool):
+    await resize_under_load(pool)
+    assert await written(pool) == list(range(CALLS))
+
+
+@pytest.mark.parametrize(("size", "error"), [(0, ValueError), (70_000, ValueError), (2.5, TypeError)])
+async def test_a_resize_out_of_range_changes_nothing(pool, size, error):
+    with pytest.raises(error, match="size"):
+        await pool.resize(size)
+    assert pool.stats()["size"] == 4
+
+
 def test_the_breakers_have_the_documented_settings():
     pool = DatabasePool("sqlite://:memory:")
     read, write, connect = pool.read_breaker.config, pool.write_breaker.config, pool.connect_breaker.config
@@ -96,6 +109,7 @@ def test_the_breakers_have_the_documented_settings():
     ("dsn", "settings", "error", "words"),
     [
         ("mysql://x", {}, ValueError, "dsn"),
+        ("sqlite+aiosqlite:///:memory:", {}, ValueError, "file"),
         (5, {}, TypeError, "dsn"),
         ("sqlite://:memory:", {"size": 0}, ValueError, "size"),
         ("sqlite://:memory:", {"pool_timeout": 0}, ValueError, "pool_timeout"),

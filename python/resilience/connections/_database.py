@@ -11,10 +11,13 @@ from resilience._core import Clock
 from resilience._retry import retry
 from resilience._types import type_name
 from resilience.connections._config import check_count, check_seconds
+from resilience.connections._contained import contained
 from resilience.connections._database_drivers import Driver, Phase
 from resilience.connections._optional import require
 from resilience.connections._slots import Slots
 from resilience.errors import CallTimeoutError, RejectedError, ResilienceError
+
+_SCHEMES = ("postgresql", "postgres", "sqlite", "postgresql+asyncpg", "sqlite+aiosqlite")
 
 Work = str | Callable[[Any], Awaitable[Any]]
 
@@ -74,7 +77,8 @@ class DatabasePool:
     in a statement is raised as it is and counts for none of them.
 
     Args:
-        dsn: ``postgresql://...``, ``sqlite:///path`` or ``sqlite://:memory:``.
+        dsn: ``postgresql://...``, ``sqlite:///path`` or ``sqlite://:memory:``; by SQLAlchemy's engine,
+            ``postgresql+asyncpg://...`` or ``sqlite+aiosqlite:///path``.
         size: connections at most, 1 to 65,535.
         pool_timeout: seconds to wait for a connection.
         statement_timeout: seconds for one statement.
@@ -107,8 +111,10 @@ class DatabasePool:
         if not isinstance(dsn, str):
             raise TypeError(f"dsn must be a string, got {type_name(dsn)}")
         self._scheme, separator, self._rest = dsn.partition("://")
-        if not separator or self._scheme not in {"postgresql", "postgres", "sqlite"}:
-            raise ValueError("dsn must start with postgresql:// or sqlite://")
+        if not separator or self._scheme not in _SCHEMES:
+            raise ValueError(f"dsn must start with one of {', '.join(f'{each}://' for each in _SCHEMES)}")
+        if self._scheme == "sqlite+aiosqlite" and self._rest.partition("?")[0] in {"", "/", "/:memory:"}:
+            raise ValueError("dsn must name a file: SQLAlchemy's engine gives each connection its own memory")
         self._dsn = dsn
         self._size = check_count("size", size)
         self._slots = Slots(
@@ -200,12 +206,28 @@ class DatabasePool:
             if self._closed:
                 raise RuntimeError("this pool is closed")
             if self._driver is None:
-                driver = self._make_driver()
-                await driver.open()
-                self._driver = driver
+                self._driver = await contained(self._open())
         return self._driver
 
+    async def _open(self) -> Driver:
+        driver = self._make_driver()
+        await driver.open()
+        self._driver = driver
+        return driver
+
     def _make_driver(self) -> Driver:
+        settings: dict[str, Any] = {
+            "size": self._size,
+            "slots": self._slots,
+            "statement_timeout": self._statement_timeout,
+            "connect_timeout": self._connect_timeout,
+            "connect": self.connect_breaker.call,
+        }
+        if "+" in self._scheme:
+            require("sqlalchemy", "sqlalchemy")
+            from resilience.connections._sqlalchemy import SqlAlchemyDriver
+
+            return SqlAlchemyDriver(self._dsn, **settings)
         if self._scheme == "sqlite":
             require("aiosqlite", "database")
             from resilience.connections._sqlite import SqliteDriver
@@ -215,14 +237,7 @@ class DatabasePool:
         require("asyncpg", "database")
         from resilience.connections._postgres import PostgresDriver
 
-        return PostgresDriver(
-            self._dsn,
-            size=self._size,
-            slots=self._slots,
-            statement_timeout=self._statement_timeout,
-            connect_timeout=self._connect_timeout,
-            connect=self.connect_breaker.call,
-        )
+        return PostgresDriver(self._dsn, **settings)
 
     @property
     def kind(self) -> str:
@@ -261,6 +276,21 @@ class DatabasePool:
         breakers = {"read": self.read_breaker, "write": self.write_breaker, "connect": self.connect_breaker}
         report["breakers"] = {name: breaker.state.value for name, breaker in breakers.items()}
         return report
+
+    async def resize(self, size: int) -> None:
+        """Change the number of connections while in use; what is under way ends as it began.
+
+        Args:
+            size: connections at most, 1 to 65,535.
+
+        Raises:
+            TypeError: when it is no whole number.
+            ValueError: when it is out of range; nothing is changed.
+        """
+        self._size = check_count("size", size)
+        self._slots.resize(size, None)
+        if self._driver is not None:
+            await self._driver.resize(size)
 
     async def close(self) -> None:
         """Close every connection; may be called again."""

@@ -16,6 +16,9 @@ class Driver(Protocol):
     def writing(self, phase: "Phase") -> AbstractAsyncContextManager[Any]:
         """Lend a connection inside a transaction that commits at the end, noting in `phase` how far it is."""
 
+    async def resize(self, size: int) -> None:
+        """Take another size; the places have been resized already."""
+
     def is_outage(self, error: BaseException) -> bool:
         """Whether `error` says that the database, rather than a statement, is the trouble."""
 

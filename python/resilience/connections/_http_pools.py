@@ -95,7 +95,7 @@ class HttpxPool:
         """Send what comes from now on through a transport of the new limits."""
         self._opened_before = self.opened
         self._plain = self._make_plain(config)
-        await self._transport.replace(self._plain)
+        self._transport.replace(self._plain)
 
     async def head(self, url: str) -> None:
         """Make one request whose answer doesn't matter."""

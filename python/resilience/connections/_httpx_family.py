@@ -4,10 +4,11 @@ Only their public interface is used: an inner transport and its answer.
 """
 
 import functools
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from resilience.connections._contained import contained
+from resilience.connections._generations import Generations
 from resilience.connections._guard import GuardedExchange, Target, UpstreamGuard
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -23,10 +24,10 @@ def target_of(request: Any) -> Target:
 class GuardedBody:
     """A response body that ends its exchange: regularly, by an error, or by being closed early."""
 
-    def __init__(self, inner: Any, exchange: GuardedExchange, free: Callable[[], Awaitable[None]]) -> None:
+    def __init__(self, inner: Any, exchange: GuardedExchange, free: Callable[[], None]) -> None:
         self._inner = inner
         self._exchange = exchange
-        self._free: Callable[[], Awaitable[None]] | None = free
+        self._free: Callable[[], None] | None = free
         self._begun = False
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
@@ -57,20 +58,16 @@ class GuardedBody:
             raise
         finally:  # the place is free only now, when the connection is
             self._exchange.ended(error, released=released and error is None)
-            await free()
+            free()
+
+
+async def close_transport(transport: Any) -> None:
+    """Close an inner transport."""
+    await transport.aclose()
 
 
 async def _close(response: Any) -> None:
     await response.aclose()
-
-
-class Wire:
-    """The inner transport with what is under way on it; replaced as a whole when its limits change."""
-
-    def __init__(self, transport: Any) -> None:
-        self.transport = transport
-        self.in_flight = 0
-        self.retired = False
 
 
 class GuardedTransportMixin:
@@ -79,7 +76,7 @@ class GuardedTransportMixin:
     Replacing the inner transport while requests are under way loses none: each ends where it began.
     """
 
-    _wire: Wire
+    _transports: Generations[Any]
     _guard: UpstreamGuard
 
     def _make_response(self, response: Any, body: GuardedBody) -> Any:
@@ -93,30 +90,21 @@ class GuardedTransportMixin:
             BulkheadFullError: when no place in the pool came free in time.
         """
         exchange = await self._guard.admit(target_of(request))
-        wire = self._wire
-        wire.in_flight += 1
+        used = self._transports.enter()
         try:
-            response = await contained(wire.transport.handle_async_request(request), undo=_close)
+            response = await contained(used.resource.handle_async_request(request), undo=_close)
         except BaseException as error:
             exchange.ended(error)
-            await self._left(wire)
+            self._transports.leave(used)
             raise
         exchange.answered(response.status_code, response.headers)
-        body = GuardedBody(response.stream, exchange, functools.partial(self._left, wire))
+        body = GuardedBody(response.stream, exchange, functools.partial(self._transports.leave, used))
         return self._make_response(response, body)
 
-    async def _left(self, wire: Wire) -> None:
-        wire.in_flight -= 1
-        if wire.retired and wire.in_flight == 0:
-            await wire.transport.aclose()
-
-    async def replace(self, transport: Any) -> None:
+    def replace(self, transport: Any) -> None:
         """Send what comes from now on through another inner transport; the old one closes once it is unused."""
-        old, self._wire = self._wire, Wire(transport)
-        old.retired = True
-        if old.in_flight == 0:
-            await old.transport.aclose()
+        self._transports.replace(transport)
 
     async def aclose(self) -> None:
         """Close the pool."""
-        await self._wire.transport.aclose()
+        await self._transports.close()

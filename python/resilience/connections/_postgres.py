@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
@@ -9,6 +10,7 @@ import asyncpg  # type: ignore[import-untyped]
 
 from resilience.connections._contained import contained
 from resilience.connections._database_drivers import Phase
+from resilience.connections._generations import Generations
 from resilience.connections._slots import Slots
 
 Connect = Callable[[Callable[[], Awaitable[Any]]], Awaitable[Any]]
@@ -16,8 +18,36 @@ Connect = Callable[[Callable[[], Awaitable[Any]]], Awaitable[Any]]
 # Classes of SQLSTATE: connection trouble, out of resources, operator intervention, system error.
 _OUTAGES = ("08", "53", "57P", "58")
 _ROLLED_BACK = ("40001", "40P01", "55P03")  # serialization failure, deadlock, lock not available
-_CONNECTION_ERRORS = (OSError, TimeoutError, asyncpg.InterfaceError)
-_GRACE = 1.0  # seconds by which we wait longer than the server is told to work
+_LOST = re.compile(r"connection (is|was) closed|pool is clos")  # asyncpg has no class of its own for these
+GRACE = 1.0  # seconds by which we wait longer than the server is told to work
+
+
+def is_outage(error: BaseException) -> bool:
+    """Whether the database is the trouble: no connection, no answer, no room, or shutting down."""
+    if isinstance(error, asyncpg.PostgresError):
+        return str(error.sqlstate or "").startswith(_OUTAGES)
+    if isinstance(error, asyncpg.InterfaceError):  # most of these are mistakes in a call
+        return _LOST.search(str(error)) is not None
+    return isinstance(error, (OSError, TimeoutError))
+
+
+def is_rolled_back(error: BaseException) -> bool:
+    """Whether the server undid the transaction because of others."""
+    return isinstance(error, asyncpg.PostgresError) and error.sqlstate in _ROLLED_BACK
+
+
+async def _acquire(pool: Any) -> Any:
+    return await pool.acquire()
+
+
+async def _close_pool(pool: Any) -> None:
+    """Close a pool's connections in order, or by force when the server doesn't answer."""
+    try:
+        async with asyncio.timeout(GRACE):
+            await pool.close()
+    except TimeoutError:
+        pool.terminate()
+        await asyncio.sleep(0)  # the loop closes what was aborted
 
 
 class PostgresDriver:
@@ -48,21 +78,28 @@ class PostgresDriver:
         self._statement_timeout = statement_timeout
         self._connect_timeout = connect_timeout
         self._guarded_connect = connect
-        self._pool: Any = None
+        self._pools: Generations[Any] | None = None
         self._opened = 0
 
     async def open(self) -> None:
         """Make the pool; connections open when they are needed."""
-        self._pool = asyncpg.create_pool(
+        self._pools = Generations(await self._make_pool(self._size), _close_pool)
+
+    async def _make_pool(self, size: int) -> Any:
+        return await asyncpg.create_pool(
             self._dsn,
             min_size=0,
-            max_size=self._size,
+            max_size=size,
             connect=self._connect,
-            command_timeout=self._statement_timeout + _GRACE,
+            command_timeout=self._statement_timeout + GRACE,
             timeout=self._connect_timeout,
             server_settings={"statement_timeout": str(round(self._statement_timeout * 1e3))},
         )
-        await self._pool
+
+    async def resize(self, size: int) -> None:
+        """Lend from a pool of that size from now on; the connections of the old one close as they come back."""
+        if self._pools is not None:
+            self._pools.replace(await self._make_pool(size))
 
     async def _connect(self, *arguments: Any, **settings: Any) -> Any:
         async def opening() -> Any:
@@ -72,14 +109,14 @@ class PostgresDriver:
 
         return await self._guarded_connect(opening)
 
-    async def _acquire(self) -> Any:
-        return await self._pool.acquire()
-
     @contextlib.asynccontextmanager
     async def _lent(self) -> AsyncIterator[Any]:
+        assert self._pools is not None  # noqa: S101 - opened before use
         await self._slots.acquire("database")
+        used = self._pools.enter()
+        pool = used.resource
         try:
-            connection = await contained(self._acquire(), undo=self._pool.release)
+            connection = await contained(_acquire(pool), undo=pool.release)
             try:
                 yield connection
             except BaseException as error:
@@ -87,8 +124,9 @@ class PostgresDriver:
                     connection.terminate()  # at once: a reset or a cancel request may hang as the statement did
                 raise
             finally:
-                await contained(self._pool.release(connection))
+                await contained(pool.release(connection))
         finally:
+            self._pools.leave(used)
             self._slots.release("database")
 
     @contextlib.asynccontextmanager
@@ -114,27 +152,19 @@ class PostgresDriver:
 
     def is_outage(self, error: BaseException) -> bool:
         """Whether the database is the trouble: no connection, no answer, no room, or shutting down."""
-        if isinstance(error, asyncpg.PostgresError):
-            return str(error.sqlstate or "").startswith(_OUTAGES)
-        return isinstance(error, _CONNECTION_ERRORS)
+        return is_outage(error)
 
     def is_rolled_back(self, error: BaseException) -> bool:
         """Whether the server undid the transaction because of others."""
-        return isinstance(error, asyncpg.PostgresError) and error.sqlstate in _ROLLED_BACK
+        return is_rolled_back(error)
 
     def stats(self) -> dict[str, Any]:
         """Return the figures of the connections."""
-        size = self._pool.get_size() if self._pool is not None else 0
-        idle = self._pool.get_idle_size() if self._pool is not None else 0
+        pool = self._pools.current if self._pools is not None else None
+        size, idle = (pool.get_size(), pool.get_idle_size()) if pool is not None else (0, 0)
         return self._slots.stats() | {"opened": self._opened, "connections": size, "idle": idle}
 
     async def close(self) -> None:
         """Close every connection, by force when the server doesn't answer."""
-        if self._pool is None:
-            return
-        try:
-            async with asyncio.timeout(_GRACE):
-                await self._pool.close()
-        except TimeoutError:
-            self._pool.terminate()
-            await asyncio.sleep(0)  # the loop closes what was aborted
+        if self._pools is not None:
+            await self._pools.close()

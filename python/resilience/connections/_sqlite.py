@@ -26,6 +26,18 @@ def numbered(query: str) -> str:
     return _SKIPPED_OR_PARAMETER.sub(lambda found: f"?{found[1]}" if found[1] else found[0], query)
 
 
+def is_outage(error: BaseException) -> bool:
+    """Whether the file is the trouble, and not the statement."""
+    if isinstance(error, sqlite3.OperationalError):
+        return str(error).lower().startswith(_BUSY)
+    return isinstance(error, (OSError, TimeoutError))
+
+
+def is_rolled_back(error: BaseException) -> bool:
+    """Whether another process's lock kept the transaction from happening."""
+    return isinstance(error, sqlite3.OperationalError) and "locked" in str(error)
+
+
 class SqliteConnection:
     """The few methods that both databases' connections share; parameters are ``$1`` or ``?``."""
 
@@ -96,6 +108,7 @@ class SqliteDriver:
                 yield connection
             finally:
                 self._idle.append(connection)
+                await contained(self._trim())
         finally:
             self._slots.release("database")
 
@@ -119,15 +132,24 @@ class SqliteDriver:
                 if writer.inner.in_transaction:
                     await contained(writer.execute("ROLLBACK"))
 
+    async def resize(self, size: int) -> None:
+        """Close idle readers beyond the number of places."""
+        del size
+        await contained(self._trim())
+
+    async def _trim(self) -> None:
+        while self._idle and len(self._all) - 1 > self._slots.limit:  # one of all is the writer
+            surplus = self._idle.pop(0)
+            self._all.remove(surplus)
+            await surplus.inner.close()
+
     def is_outage(self, error: BaseException) -> bool:
         """Whether the file is the trouble, and not the statement."""
-        if isinstance(error, sqlite3.OperationalError):
-            return str(error).lower().startswith(_BUSY)
-        return isinstance(error, (OSError, TimeoutError))
+        return is_outage(error)
 
     def is_rolled_back(self, error: BaseException) -> bool:
         """Whether another process's lock kept the transaction from happening."""
-        return isinstance(error, sqlite3.OperationalError) and "locked" in str(error)
+        return is_rolled_back(error)
 
     def stats(self) -> dict[str, Any]:
         """Return the figures of the connections."""

@@ -6,8 +6,9 @@ from typing import Any, cast
 import httpcore2
 import httpx2
 
+from resilience.connections._generations import Generations
 from resilience.connections._guard import UpstreamGuard
-from resilience.connections._httpx_family import GuardedBody, GuardedTransportMixin, Wire
+from resilience.connections._httpx_family import GuardedBody, GuardedTransportMixin, close_transport
 from resilience.connections._httpx_pool import Connection, Network
 
 
@@ -72,7 +73,7 @@ class GuardedHttpx2Transport(GuardedTransportMixin, httpx2.AsyncBaseTransport):
         if transport is not None and settings:
             raise TypeError("give either a transport or settings for one")
         self._guard = guard or UpstreamGuard()
-        self._wire = Wire(transport or PooledTransport(**settings))
+        self._transports = Generations(transport or PooledTransport(**settings), close_transport)
 
     def _make_response(self, response: Any, body: GuardedBody) -> httpx2.Response:
         return httpx2.Response(

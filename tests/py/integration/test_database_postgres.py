@@ -1,29 +1,47 @@
 """The database pool against a real PostgreSQL that is restarted, killed, exhausted and frozen."""
 
 import asyncio
+import contextlib
 import time
 
 import asyncpg
 import pytest
+import sqlalchemy
 
 from resilience import BulkheadFullError, CircuitBreaker, ResilienceError, State
 from resilience.connections import DatabasePool
+from support.database_load import CALLS, resize_under_load
 from support.postgres_server import postgres_server  # noqa: F401 - a fixture
 from support.storm import CancelStorm
 from support.until import until
 
 RECOVERY = 0.3
-OUTAGES = (OSError, ResilienceError, asyncpg.PostgresError, asyncpg.InterfaceError)
+OUTAGES = (
+    OSError,
+    ResilienceError,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    sqlalchemy.exc.DBAPIError,
+)
+
+
+@contextlib.contextmanager
+def raises(kind):
+    """The driver's error, plain or as the cause of SQLAlchemy's."""
+    with pytest.raises((kind, sqlalchemy.exc.DBAPIError)) as found:
+        yield
+    error = found.value
+    assert isinstance(error.orig.__cause__ if isinstance(error, sqlalchemy.exc.DBAPIError) else error, kind)
 
 
 def breaker(kind, **settings):
     return CircuitBreaker(f"test:{kind}", recovery_timeout=RECOVERY, **settings)
 
 
-@pytest.fixture
-async def pool(postgres_server):  # noqa: F811 - pytest's way
+@pytest.fixture(params=["postgresql", "postgresql+asyncpg"])
+async def pool(request, postgres_server):  # noqa: F811 - pytest's way
     database = DatabasePool(
-        postgres_server.dsn,
+        postgres_server.dsn.replace("postgresql", request.param, 1),
         size=5,
         pool_timeout=2,
         statement_timeout=0.5,
@@ -59,12 +77,11 @@ async def test_reads_and_writes_reach_the_database(pool):
     await pool.write("insert into log values ($1)", 1)
     async with pool.write() as connection:
         await connection.execute("insert into log values (2)")
-    assert (
-        await pool.write(lambda connection: connection.fetchval("insert into log values (3) returning id"))
-        == 3
-    )
+    (row,) = await pool.write(lambda connection: connection.fetch("insert into log values (3) returning id"))
+    assert row["id"] == 3
     async with pool.read() as connection:
-        assert await connection.fetchval("select count(*) from log") == 3
+        (row,) = await connection.fetch("select count(*) as number from log")
+        assert row["number"] == 3
     assert await written(pool) == [1, 2, 3]
     stats = pool.stats()
     assert (stats["kind"], stats["in_use"]) == ("postgresql", 0)
@@ -80,21 +97,25 @@ async def test_a_failed_block_writes_nothing(pool):
 
 
 async def test_reads_cannot_write(pool):
-    with pytest.raises(asyncpg.ReadOnlySQLTransactionError):
+    with raises(asyncpg.ReadOnlySQLTransactionError):
         await pool.read("insert into log values (1) returning id")
 
 
 async def test_a_mistake_in_a_statement_counts_for_no_breaker(pool):
     for _ in range(10):
-        with pytest.raises(asyncpg.PostgresSyntaxError):
+        with raises(asyncpg.PostgresSyntaxError):
             await pool.read("selekt 1")
-        with pytest.raises(asyncpg.UndefinedTableError):
+        with raises(asyncpg.UndefinedTableError):
             await pool.write("insert into nowhere values (1)")
+        with raises(asyncpg.InterfaceError):
+            await pool.read("select $1::int")
+        with raises(asyncpg.DataError):
+            await pool.read("select $1::int", "seven")
     assert pool.stats()["breakers"] == {"read": "closed", "write": "closed", "connect": "closed"}
 
 
 async def test_a_statement_that_takes_too_long_is_stopped(pool):
-    with pytest.raises(asyncpg.QueryCanceledError):
+    with raises(asyncpg.QueryCanceledError):
         await pool.read("select pg_sleep(60)")
     assert pool.stats()["in_use"] == 0
 
@@ -142,6 +163,11 @@ async def test_a_full_pool_rejects_and_recovers(pool):
     release.set()
     await asyncio.gather(*holders)
     assert await pool.read("select 1")
+
+
+async def test_resizing_under_load_loses_no_call(pool):
+    await resize_under_load(pool)
+    assert await written(pool) == list(range(CALLS))
 
 
 async def test_a_frozen_server_blocks_nobody_for_long_and_nothing_is_written_twice(pool, postgres_server):  # noqa: F811

@@ -1,0 +1,157 @@
+"""Redis and PostgreSQL pools over a network that delays, resets, refuses, half-closes and swallows connections."""
+
+import asyncio
+
+import asyncpg
+import pytest
+import redis.exceptions
+import sqlalchemy
+
+from resilience import ResilienceError
+from resilience.connections import ConnectionConfig, ConnectionManager, DatabasePool
+from support.fault_proxy import fault_proxy
+from support.postgres_server import postgres_server  # noqa: F401 - a fixture
+from support.redis_server import redis_server  # noqa: F401 - a fixture
+from support.until import until
+
+REDIS_TROUBLE = (redis.exceptions.RedisError, OSError)
+DATABASE_TROUBLE = (
+    OSError,
+    ResilienceError,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    sqlalchemy.exc.DBAPIError,
+)
+
+
+@pytest.fixture
+async def redis_proxy(redis_server):  # noqa: F811 - pytest's way
+    async with fault_proxy("127.0.0.1", redis_server.port) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+async def pools(redis_proxy):
+    config = ConnectionConfig(redis_pool_size=4, redis_timeout=0.2)
+    url = f"redis://127.0.0.1:{redis_proxy.port}/0"
+    async with ConnectionManager(config, redis_url=url) as manager:
+        await manager.warm(connections=2)
+        yield manager
+
+
+async def echoes_are_right(pools):
+    texts = [str(number).encode() for number in range(12)]
+    assert await asyncio.gather(*(pools.redis.echo(text) for text in texts)) == texts
+    assert pools.stats()["redis"]["in_use"] == 0
+
+
+async def test_redis_answers_are_right_over_a_slow_network(pools, redis_proxy):
+    redis_proxy.latency = 0.002
+    await echoes_are_right(pools)
+
+
+@pytest.mark.parametrize("fault", ["reset", "half_close"])
+async def test_redis_connections_that_were_broken_off_are_not_used_again(pools, redis_proxy, fault):
+    getattr(redis_proxy, fault)()
+    for _ in range(2):  # whoever has one of the two at hand may still learn of it
+        try:
+            await pools.redis.ping()
+        except REDIS_TROUBLE:
+            continue
+    await echoes_are_right(pools)
+
+
+async def test_a_redis_that_swallows_everything_costs_the_timeout_and_no_place(pools, redis_proxy):
+    redis_proxy.black_hole = True
+    with pytest.raises(REDIS_TROUBLE):
+        await pools.redis.echo("lost")
+    assert pools.stats()["redis"]["in_use"] == 0
+    redis_proxy.black_hole = False
+    redis_proxy.reset()
+    await echoes_are_right(pools)
+
+
+async def test_a_redis_that_refuses_costs_no_place(pools, redis_proxy):
+    redis_proxy.refuse = True
+    redis_proxy.reset()
+    for _ in range(3):
+        with pytest.raises(REDIS_TROUBLE):
+            await pools.redis.ping()
+    redis_proxy.refuse = False
+    await echoes_are_right(pools)
+
+
+@pytest.fixture
+async def postgres_proxy(postgres_server):  # noqa: F811 - pytest's way
+    async with fault_proxy("127.0.0.1", postgres_server.port) as proxy:
+        yield proxy
+
+
+@pytest.fixture(params=["postgresql", "postgresql+asyncpg"])
+async def database(request, postgres_proxy):
+    dsn = f"{request.param}://tester@127.0.0.1:{postgres_proxy.port}/postgres"
+    async with DatabasePool(dsn, size=4, statement_timeout=0.5, connect_timeout=2) as pool:
+        for breaker in (pool.read_breaker, pool.write_breaker, pool.connect_breaker):
+            breaker.metrics_only()  # the network's faults are looked at, not what breakers make of them
+        await pool.write("drop table if exists log")
+        await pool.write("create table log (id int)")
+        yield pool
+
+
+async def rows_of(database):
+    return sorted(row["id"] for row in await database.read("select id from log"))
+
+
+async def test_database_answers_are_right_over_a_slow_network(database, postgres_proxy):
+    postgres_proxy.latency = 0.002
+    await asyncio.gather(*(database.write("insert into log values ($1)", number) for number in range(8)))
+    assert await rows_of(database) == list(range(8))
+
+
+@pytest.mark.parametrize("fault", ["reset", "half_close"])
+async def test_database_connections_that_were_broken_off_are_replaced(database, postgres_proxy, fault):
+    for number in range(5):
+        getattr(postgres_proxy, fault)()
+        await database.write("insert into log values ($1)", number)
+    assert await rows_of(database) == list(range(5))
+    assert database.stats()["in_use"] == 0
+
+
+async def test_writes_over_a_network_that_resets_at_any_moment_happen_at_most_once(database, postgres_proxy):
+    postgres_proxy.latency = 0.0005
+    acknowledged, running = set(), True
+
+    async def breaking():
+        seen = 0
+        while running:
+            await until(lambda seen=seen: not running or len(acknowledged) >= seen + 3)
+            seen = len(acknowledged)
+            postgres_proxy.reset()
+
+    async def writing(first):
+        for number in range(first, 40, 4):
+            try:
+                await database.write("insert into log values ($1)", number)
+            except DATABASE_TROUBLE:
+                continue
+            acknowledged.add(number)
+
+    breaker = asyncio.create_task(breaking())
+    await asyncio.gather(*(writing(first) for first in range(4)))
+    running = False
+    await breaker
+    rows = await rows_of(database)
+    assert len(rows) == len(set(rows))
+    assert acknowledged <= set(rows)
+
+
+async def test_a_database_that_swallows_everything_costs_a_timeout_and_no_place(database, postgres_proxy):
+    await database.write("insert into log values (1)")
+    postgres_proxy.black_hole = True
+    with pytest.raises(DATABASE_TROUBLE):
+        async with database.write() as connection:
+            await connection.execute("insert into log values (2)")
+    assert database.stats()["in_use"] == 0
+    postgres_proxy.black_hole = False
+    postgres_proxy.reset()
+    assert await rows_of(database) == [1]

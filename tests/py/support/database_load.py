@@ -1,0 +1,34 @@
+"""Reads and writes of a database pool whose size changes meanwhile."""
+
+import asyncio
+
+from support.until import until
+
+CALLS = 120
+
+
+async def resize_under_load(pool):
+    """Insert the numbers below CALLS into `log`, each once, and read beside it; any error fails."""
+    done = 0
+
+    async def caller(first):
+        nonlocal done
+        for number in range(first, CALLS, 12):
+            await pool.write("insert into log values ($1)", number)
+            rows = await pool.read("select cast($1 as int) as id", number)
+            assert rows[0]["id"] == number
+            done += 1
+
+    async def resizer():
+        for size in (1, 9, 2, 5, 3):
+            before = done
+            await pool.resize(size)
+            await until(lambda before=before: done > before + 10)
+
+    async with asyncio.TaskGroup() as group:
+        for first in range(12):
+            group.create_task(caller(first))
+        group.create_task(resizer())
+    stats = pool.stats()
+    assert (stats["size"], stats["in_use"], stats["waiting"], stats["refused"]) == (3, 0, 0, 0)
+    assert stats["idle"] <= 3

@@ -18,7 +18,8 @@ Connect = Callable[[Callable[[], Awaitable[Any]]], Awaitable[Any]]
 # Classes of SQLSTATE: connection trouble, out of resources, operator intervention, system error.
 _OUTAGES = ("08", "53", "57P", "58")
 _ROLLED_BACK = ("40001", "40P01", "55P03")  # serialization failure, deadlock, lock not available
-_LOST = re.compile(r"connection (is|was) closed|pool is clos")  # asyncpg has no class of its own for these
+# asyncpg has no class of its own for these; a connection that breaks while it is lent leaves its pool at once
+_LOST = re.compile(r"connection (is|was) closed|pool is clos|released back to the pool")
 GRACE = 1.0  # seconds by which we wait longer than the server is told to work
 
 
@@ -38,6 +39,12 @@ def is_rolled_back(error: BaseException) -> bool:
 
 async def _acquire(pool: Any) -> Any:
     return await pool.acquire()
+
+
+def _give_up(connection: Any) -> None:
+    """Close at once: a reset or a cancel request may hang as the statement did."""
+    with contextlib.suppress(asyncpg.InterfaceError):  # it broke and has left its pool already
+        connection.terminate()
 
 
 async def _close_pool(pool: Any) -> None:
@@ -121,7 +128,7 @@ class PostgresDriver:
                 yield connection
             except BaseException as error:
                 if not isinstance(error, Exception) or self.is_outage(error):
-                    connection.terminate()  # at once: a reset or a cancel request may hang as the statement did
+                    _give_up(connection)
                 raise
             finally:
                 await contained(pool.release(connection))

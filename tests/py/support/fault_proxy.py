@@ -33,6 +33,7 @@ class FaultProxy:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.sleep(0)  # the loop closes what was aborted
 
     def lead_to(self, host: str, port: int) -> None:
         """Lead new connections elsewhere, as an address that has moved."""
@@ -77,7 +78,7 @@ class FaultProxy:
                 each.transport.abort()
 
     async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(ConnectionError):
+        with contextlib.suppress(OSError):  # one side is gone: resets, and the end of one that isn't there
             while data := await reader.read(65_536):
                 if self.latency:
                     await asyncio.sleep(self.latency)

@@ -8,9 +8,10 @@ from typing import Annotated
 
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.responses import Response, StreamingResponse
-from pydantic import BaseModel, StringConstraints
+from pydantic import BaseModel, StrictBool, StringConstraints
 from starlette.exceptions import HTTPException
 
+from resilience.fastapi import problem_responses
 from services import PUBLIC_FOR_A_MINUTE, Services
 from smart_dispatcher import MODEL_FAILURES
 
@@ -42,8 +43,8 @@ class AgentInfo(BaseModel):
 class AgentRequest(BaseModel):
     """The body of a run."""
 
-    input: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_INPUT)]
-    stream: bool = False
+    input: Annotated[str, StringConstraints(strip_whitespace=True, pattern=r"\S", max_length=MAX_INPUT)]
+    stream: StrictBool = False
 
 
 class AgentRun(BaseModel):
@@ -150,7 +151,11 @@ async def list_agents(request: Request, response: Response) -> list[AgentInfo]:
     return services.agents.list()
 
 
-@router.post("/api/agents/{agent_id}/run", response_model=AgentRun)
+@router.post(
+    "/api/agents/{agent_id}/run",
+    response_model=AgentRun,
+    responses={200: {"content": {"text/event-stream": {}}}, **problem_responses(404)},
+)
 async def run_agent(agent_id: str, body: AgentRequest, request: Request) -> Response | AgentRun:
     """Let an agent do a task; with `stream`, answer with server-sent events as the model writes."""
     services: Services = request.app.state.services

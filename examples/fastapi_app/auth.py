@@ -17,6 +17,7 @@ from fastapi.security import OAuth2PasswordBearer, OAuth2PasswordRequestForm
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
+from resilience.fastapi import problem_responses
 from services import Services
 from settings import Settings
 from smart_dispatcher import circuit_breaker
@@ -111,7 +112,7 @@ async def current_user(request: Request, token: Annotated[str | None, Depends(be
     return subject
 
 
-@router.post("/api/auth/token")
+@router.post("/api/auth/token", responses=problem_responses(401))
 def token(form: Annotated[OAuth2PasswordRequestForm, Depends()], request: Request) -> Token:
     """Give a token for a name and a password; runs in a thread, since hashing takes its time."""
     services: Services = request.app.state.services
@@ -121,7 +122,7 @@ def token(form: Annotated[OAuth2PasswordRequestForm, Depends()], request: Reques
     return services.verifier.issue(form.username)
 
 
-@router.get("/api/auth/me")
+@router.get("/api/auth/me", responses=problem_responses(401))
 async def me(user: Annotated[str, Depends(current_user)]) -> dict[str, str]:
     """Return whose token this is."""
     return {"user": user}

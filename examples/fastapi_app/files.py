@@ -3,18 +3,25 @@
 import asyncio
 import zlib
 from http import HTTPStatus
+from typing import Annotated
 
-from fastapi import APIRouter, FastAPI, Request
+from fastapi import APIRouter, FastAPI, Path, Request
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
-from resilience.fastapi import EndpointConfig
+from resilience.fastapi import EndpointConfig, problem_responses
 from services import Services
-from workspace import MAX_FILE_BYTES, BadPathError, Workspace, WorkspaceFullError
+from workspace import MAX_FILE_BYTES, BadPathError, NotAFileError, Workspace, WorkspaceFullError
 
 ROUTE = "/api/files/{path:path}"
 _ENCODINGS = frozenset({"gzip", "deflate"})
 _ZLIB_OR_GZIP = 47  # zlib's largest window, with the header told apart by itself
+
+# What the workspace takes, as clients can read it in the OpenAPI document.
+_NAME = r"[^./\\%:\x00-\x1f\x7f][^/\\%:\x00-\x1f\x7f]{0,49}"
+FilePath = Annotated[
+    str, Path(pattern=f"^{_NAME}(/{_NAME}){{0,15}}$", description="names and single slashes")
+]
 
 router = APIRouter(tags=["files"])
 
@@ -47,27 +54,39 @@ def _unpacked(unpack: "zlib._Decompress", chunk: bytes, room: int) -> bytes:
         raise HTTPException(HTTPStatus.BAD_REQUEST, "The body is not what its encoding says.") from error
 
 
-@router.get(ROUTE, response_class=Response)
-async def read_file(path: str, request: Request) -> Response:
+@router.get(
+    ROUTE,
+    response_class=Response,
+    responses={200: {"content": {"application/octet-stream": {}}}, **problem_responses(400, 404, 409)},
+)
+async def read_file(path: FilePath, request: Request) -> Response:
     """Return a file of the workspace."""
     services: Services = request.app.state.services
     try:
         content = await asyncio.to_thread(services.workspace.read, path)
     except FileNotFoundError:
         raise HTTPException(HTTPStatus.NOT_FOUND, "There is no such file.") from None
+    except NotAFileError as error:
+        raise HTTPException(HTTPStatus.CONFLICT, str(error)) from None
     except BadPathError as error:
         raise HTTPException(HTTPStatus.BAD_REQUEST, str(error)) from None
     headers = {"X-Content-Type-Options": "nosniff", "Content-Disposition": "attachment"}
     return Response(content, media_type="application/octet-stream", headers=headers)
 
 
-@router.put(ROUTE, status_code=HTTPStatus.NO_CONTENT, responses={201: {"description": "Created"}})
-async def write_file(path: str, request: Request) -> Response:
+@router.put(
+    ROUTE,
+    status_code=HTTPStatus.NO_CONTENT,
+    responses={201: {"description": "Created"}, **problem_responses(400, 409, 413, 415, 507)},
+)
+async def write_file(path: FilePath, request: Request) -> Response:
     """Write a file of the workspace, whole or not at all."""
     services: Services = request.app.state.services
     content = await body_of(request)
     try:
         is_new = await asyncio.to_thread(services.workspace.write, path, content)
+    except NotAFileError as error:
+        raise HTTPException(HTTPStatus.CONFLICT, str(error)) from None
     except BadPathError as error:
         raise HTTPException(HTTPStatus.BAD_REQUEST, str(error)) from None
     except WorkspaceFullError as error:

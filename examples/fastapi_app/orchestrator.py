@@ -50,7 +50,7 @@ class Reply:
 class Command(BaseModel):
     """The body of `POST /api/nl/process`."""
 
-    text: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_COMMAND)]
+    text: Annotated[str, StringConstraints(strip_whitespace=True, pattern=r"\S", max_length=MAX_COMMAND)]
     session_id: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._:-]{1,128}$")] | None = None
 
 

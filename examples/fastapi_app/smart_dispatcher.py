@@ -108,7 +108,7 @@ class SmartDispatcher:
         """Run the agent or workflow that handles an intent."""
         target = _TARGETS[classification.intent]
         if target.kind == "workflow":
-            workflow = await self._services.workflows.run(target.id, {"text": text})
+            workflow = await self._services.workflows.run(target.id, text)
             return Dispatched(target, workflow.output, workflow.is_fallback)
         agent = await self._services.agents.run(target.id, text)
         return Dispatched(target, agent.output, agent.is_fallback)

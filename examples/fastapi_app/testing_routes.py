@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
 from resilience import CircuitBreaker, State
-from resilience.fastapi import require_admin
+from resilience.fastapi import problem_responses, require_admin
 from services import Services
 from smart_dispatcher import SmartDispatcher, fail_on_purpose
 from upstream_faults import Behaviour
@@ -52,7 +52,11 @@ def _dispatcher(request: Request) -> SmartDispatcher:
 Dispatcher = Annotated[SmartDispatcher, Depends(_dispatcher)]
 
 
-@router.post("/circuit-breaker/trigger-failure/{component}", dependencies=admin_only)
+@router.post(
+    "/circuit-breaker/trigger-failure/{component}",
+    dependencies=admin_only,
+    responses=problem_responses(401, 403),
+)
 async def trigger_failure(
     component: Component, dispatcher: Dispatcher, failure_count: Annotated[int, Query(ge=1, le=100)] = 3
 ) -> TriggerResult:
@@ -76,7 +80,11 @@ async def breaker_status(dispatcher: Dispatcher) -> dict[str, dict[str, Any]]:
     return dispatcher.status()
 
 
-@router.post("/circuit-breaker/reset/{component}", dependencies=admin_only)
+@router.post(
+    "/circuit-breaker/reset/{component}",
+    dependencies=admin_only,
+    responses=problem_responses(401, 403, 404),
+)
 async def reset_breaker(component: Component, dispatcher: Dispatcher) -> dict[str, str]:
     """Close a breaker and forget what it counted."""
     breaker = dispatcher.breakers().get(component)

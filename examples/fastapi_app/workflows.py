@@ -4,13 +4,14 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any
+from typing import Annotated
 
 from fastapi import APIRouter, FastAPI, Request, Response
-from pydantic import BaseModel
+from pydantic import BaseModel, StringConstraints
 from starlette.exceptions import HTTPException
 
-from agents import AgentRun
+from agents import MAX_INPUT, AgentRun
+from resilience.fastapi import problem_responses
 from services import PUBLIC_FOR_A_MINUTE, Services
 
 
@@ -31,10 +32,16 @@ class WorkflowInfo(BaseModel):
     stages: list[list[str]]
 
 
+class WorkflowInput(BaseModel):
+    """What a workflow is given."""
+
+    text: Annotated[str, StringConstraints(strip_whitespace=True, pattern=r"\S", max_length=MAX_INPUT)]
+
+
 class WorkflowRequest(BaseModel):
     """The body of a run; `input.text` is the task."""
 
-    input: dict[str, Any]
+    input: WorkflowInput
 
 
 class WorkflowRun(BaseModel):
@@ -69,14 +76,9 @@ class Workflows:
             for w in self._workflows.values()
         ]
 
-    async def run(self, workflow_id: str, given: dict[str, Any]) -> WorkflowRun:
-        """Run a workflow; raises HTTPException 404 for an unknown one, 422 without a text."""
+    async def run(self, workflow_id: str, text: str) -> WorkflowRun:
+        """Run a workflow on a text; raises HTTPException 404 for an unknown one."""
         workflow = self._find(workflow_id)
-        text = given.get("text")
-        if not isinstance(text, str) or not text.strip():
-            raise HTTPException(
-                HTTPStatus.UNPROCESSABLE_ENTITY, "input.text must be a string that isn't empty."
-            )
         with self._services.runs.run("workflow", workflow.id) as record:
             steps, runs = await self._run_stages(workflow, text)
             record.finish(
@@ -124,11 +126,11 @@ async def list_workflows(request: Request, response: Response) -> list[WorkflowI
     return services.workflows.list()
 
 
-@router.post("/api/workflows/{workflow_id}/run")
+@router.post("/api/workflows/{workflow_id}/run", responses=problem_responses(404))
 async def run_workflow(workflow_id: str, body: WorkflowRequest, request: Request) -> WorkflowRun:
     """Run a workflow on `input.text`."""
     services: Services = request.app.state.services
-    return await services.workflows.run(workflow_id, body.input)
+    return await services.workflows.run(workflow_id, body.input.text)
 
 
 def attach(app: FastAPI, services: Services) -> None:

@@ -24,6 +24,10 @@ class BadPathError(ValueError):
     """A path that isn't a plain relative one inside the workspace."""
 
 
+class NotAFileError(BadPathError):
+    """A path on which something else stands than plain folders and a file."""
+
+
 class WorkspaceFullError(Exception):
     """The workspace holds as much as it may."""
 
@@ -57,7 +61,7 @@ class Workspace:
             handle = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
             with open(handle, "rb") as file:  # noqa: PTH123 - a handle has no path
                 if not stat.S_ISREG(os.fstat(handle).st_mode):
-                    raise BadPathError("This is not a file.")
+                    raise NotAFileError("This is not a file.")
                 return file.read(MAX_FILE_BYTES + 1)
 
     def write(self, path: str, content: bytes) -> bool:
@@ -117,7 +121,7 @@ def _is_free(name: str, folder: int) -> bool:
     except FileNotFoundError:
         return True
     if not stat.S_ISREG(mode):
-        raise BadPathError("This is not a file.")
+        raise NotAFileError("This is not a file.")
     return False
 
 
@@ -129,4 +133,4 @@ def _refusing_links() -> Iterator[None]:
     except FileNotFoundError:
         raise
     except OSError as error:
-        raise BadPathError("This path leads through something that isn't a plain folder or file.") from error
+        raise NotAFileError("This path leads through something that isn't a plain folder or file.") from error

@@ -66,9 +66,12 @@ def as_figures(metrics: Metrics | None) -> dict[str, float | None]:
 class RequestCounters(Protocol):
     """What the request middleware counts (`resilience.fastapi.RequestMetrics`)."""
 
-    total: int
     active: int
     websockets: int
+
+    @property
+    def total(self) -> int:
+        """Finished requests."""
 
     @property
     def seconds(self) -> float:

@@ -25,6 +25,7 @@ from resilience.fastapi._health import (
 from resilience.fastapi._install import Resilience, install, lifespan
 from resilience.fastapi._metrics import MetricSources, metrics_router
 from resilience.fastapi._middleware import ResilienceMiddleware
+from resilience.fastapi._openapi import problem_responses
 from resilience.fastapi._problems import Problem, add_problem_handlers, problem_response
 from resilience.fastapi._request_metrics import RequestMetrics, Summary
 from resilience.fastapi._server_load import server_load
@@ -55,6 +56,7 @@ __all__ = [
     "lifespan",
     "metrics_router",
     "problem_response",
+    "problem_responses",
     "require_admin",
     "server_load",
 ]

@@ -16,6 +16,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, compile_path
 
 from resilience import CircuitBreaker, CircuitBreakerConfig, get_circuit_breaker
+from resilience.fastapi._routes import flat
 
 if TYPE_CHECKING:
     import re
@@ -146,7 +147,7 @@ class EndpointTable:
 
     def add_marked(self, routes: Iterable[BaseRoute]) -> None:
         """Protect the endpoints that the decorator marked."""
-        for route in routes:
+        for route in flat(routes):
             config = getattr(getattr(route, "endpoint", None), _MARK, None)
             path = getattr(route, "path", None)
             if isinstance(config, EndpointConfig) and isinstance(path, str) and path not in self.names:

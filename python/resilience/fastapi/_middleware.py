@@ -21,6 +21,7 @@ from resilience.fastapi._health import Lifecycle
 from resilience.fastapi._problems import problem_response
 from resilience.fastapi._request_metrics import PROBES, UNMATCHED, RequestMetrics
 
+_NOTHING: dict[str, object] = {}
 _CLOSE = (b"connection", b"close")
 _READ_HEADERS = frozenset({_correlation.HEADER, b"content-length", b"transfer-encoding"})
 
@@ -183,5 +184,7 @@ def _answer_instead(error: Exception, status: int) -> Response:
 
 def route_of(scope: Scope) -> str:
     """Return the template of the route that served a request: few series whatever the paths."""
-    path = getattr(scope.get("route"), "path", None)
+    # FastAPI's own note has the prefix under which a router was included; a route knows only its router's
+    route = scope.get("fastapi", _NOTHING).get("effective_route_context") or scope.get("route")
+    path = getattr(route, "path", None)
     return path if isinstance(path, str) else UNMATCHED

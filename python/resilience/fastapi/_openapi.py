@@ -4,6 +4,7 @@ FastAPI describes a 422 of its own making; `add_problem_handlers` answers otherw
 declares for every operation the 503 and 429 that its policies may answer.
 """
 
+from http import HTTPStatus
 from typing import Any
 
 from fastapi import FastAPI
@@ -21,6 +22,14 @@ _REFUSALS = {
     "503": "Not now; try again after `Retry-After` seconds.",
     "504": "The answer took too long.",
 }
+
+
+def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Return the `responses` of a route that may answer problems of these statuses."""
+    return {
+        status: {"description": HTTPStatus(status).phrase, "content": {MEDIA_TYPE: {"schema": _REFERENCE}}}
+        for status in statuses
+    }
 
 
 def describe_problems(app: FastAPI) -> None:

@@ -27,6 +27,7 @@ from resilience.errors import (
     ResilienceError,
 )
 from resilience.fastapi._correlation import correlation_id
+from resilience.fastapi._routes import methods_of
 
 MEDIA_TYPE = "application/problem+json"
 DEFAULT_RETRY_AFTER = 1.0
@@ -108,9 +109,15 @@ def add_problem_handlers(app: FastAPI) -> None:
     app.add_exception_handler(ResilienceError, _rejection)
 
 
-async def _http_error(_request: Request, error: Exception) -> Response:
+async def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 - what the handler was registered for
-    return problem_response(error.status_code, error.detail, headers=error.headers)
+    headers = dict(error.headers or {})
+    if (
+        error.status_code == HTTPStatus.METHOD_NOT_ALLOWED
+    ):  # the framework names the methods of one route alone
+        allowed = ", ".join(methods_of(request.app.routes, request.scope["path"]))
+        headers["Allow"] = allowed or headers.get("Allow", "")
+    return problem_response(error.status_code, error.detail, headers=headers)
 
 
 async def _invalid_request(_request: Request, error: Exception) -> Response:

@@ -20,6 +20,7 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 Headers = list[tuple[bytes, bytes]]
+_Key = tuple[str, bytes | None, str, bytes, Hashable]  # scheme, host, path, query, subject
 
 _READS = frozenset({"GET", "HEAD"})
 _HARMLESS = _READS | {"OPTIONS", "TRACE"}
@@ -59,7 +60,8 @@ class ResponseCache:
         max_entries: most answers.
         max_bytes: most bytes of all answers with their headers.
         max_body: most bytes of one body; longer ones pass through.
-        subject: names who asks, from the scope, as ``scope["user"].id``; personal answers are then kept by it.
+        subject: names who asks, from the scope, as ``scope["user"].id``; personal answers are then kept by it, and
+            not at all where it returns ``None``.
         serves: tells whether a path is to be cached; every one by default.
         clock: where time comes from; the system's clock when ``None``.
     """
@@ -145,18 +147,20 @@ class ResponseCache:
         await send({"type": "http.response.start", "status": status, "headers": [*headers, age]})
         await send({"type": "http.response.body", "body": body})
 
-    def _key(self, scope: Scope, wanted: dict[bytes, bytes]) -> Hashable:
+    def _key(self, scope: Scope, wanted: dict[bytes, bytes]) -> _Key:
         subject = None if self._subject is None else self._subject(scope)
         return (scope["scheme"], wanted.get(b"host"), scope["path"], scope["query_string"], subject)
 
     def _keep(
-        self, scope: Scope, wanted: dict[bytes, bytes], key: Hashable, recorder: "_Recorder", token: int
+        self, scope: Scope, wanted: dict[bytes, bytes], key: _Key, recorder: "_Recorder", token: int
     ) -> None:
         body = recorder.body()
         if recorder.status != _OK or body is None:
             return
         headers = _headers_of(recorder.headers)
-        ttl = self._ttl_of(headers, personal=b"authorization" in wanted or b"cookie" in wanted)
+        is_personal = b"authorization" in wanted or b"cookie" in wanted
+        subject = key[-1]  # none: nobody has said whose credentials these are
+        ttl = self._ttl_of(headers, is_personal=is_personal and subject is None)
         names = _vary(headers)
         if ttl is None or names is None or not self.cache._token_valid(token, key, (scope["path"],)):  # noqa: SLF001
             return
@@ -175,12 +179,12 @@ class ResponseCache:
         else:
             self.cache.set(key, stored, ttl, tags)
 
-    def _ttl_of(self, headers: dict[bytes, bytes], *, personal: bool) -> float | None:
+    def _ttl_of(self, headers: dict[bytes, bytes], *, is_personal: bool) -> float | None:
         """Return how long an answer may be kept, ``None`` for not at all."""
         said = _directives(headers.get(b"cache-control", b""))
         if b"set-cookie" in headers or not _NEVER.isdisjoint(said):
             return None
-        if personal and self._subject is None and b"public" not in said:
+        if is_personal and b"public" not in said:
             return None
         for name in (b"s-maxage", b"max-age"):
             if name in said:

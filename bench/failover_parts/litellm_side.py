@@ -1,7 +1,8 @@
 """litellm's Router on the failover benchmark's faults; runs in an environment of its own.
 
-Two set-ups: its documented ``fallbacks`` between groups, and one group in order with retries, in which it cools
-deployments down. Retries are its own; the SDK's are off in both.
+Three set-ups: ``fallbacks`` between groups with its defaults; the same with our breaker's settings, two failures
+and 60 s; and with these one group in order, in which its retries go on to the next deployment. The SDK's own
+retries are off in all.
 """
 
 import asyncio
@@ -24,6 +25,11 @@ def deployment(group: str, url: str, **more: int) -> dict[str, object]:
         **more,
     }
     return {"model_name": group, "litellm_params": params}
+
+
+def by_defaults(urls: list[str]) -> Router:
+    groups = [deployment(f"g{number}", url) for number, url in enumerate(urls)]
+    return Router(model_list=groups, fallbacks=[{"g0": [f"g{number}" for number in range(1, len(urls))]}])
 
 
 def by_fallbacks(urls: list[str]) -> Router:
@@ -60,7 +66,7 @@ def asking(router: Router) -> Ask:
 
 
 async def main(fault: str, way: str) -> None:
-    make = {"fallbacks": by_fallbacks, "order": by_order}[way]
+    make = {"defaults": by_defaults, "fallbacks": by_fallbacks, "order": by_order}[way]
     providers = Providers()
     try:
         ask, own = asking(make(providers.urls)), asking(make([providers.urls[1], providers.urls[2]]))

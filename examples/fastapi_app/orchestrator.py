@@ -9,11 +9,12 @@ from fastapi import APIRouter, FastAPI, Request
 from pydantic import BaseModel, Field, StringConstraints
 from starlette.exceptions import HTTPException
 
+from models import Models
 from resilience import Cache, cache
 from resilience.allocator import cache_size
 from services import Services
 from smart_dispatcher import MODEL_FAILURES, pipeline
-from upstream_client import Answer, UpstreamClient
+from upstream_client import Answer
 
 MAX_COMMAND = 8_000
 ANSWER_TTL = 300.0
@@ -25,15 +26,15 @@ FALLBACK_TEXT = (
 
 
 @pipeline("ollama")
-async def ask_model(upstream: UpstreamClient, prompt: str) -> Answer:
-    """Ask the model; raises what the upstream raises, or a rejection while the breaker is open."""
-    return await upstream.complete(prompt)
+async def ask_model(models: Models, prompt: str) -> Answer:
+    """Ask a model; raises what its provider raises, or a rejection while the breaker is open."""
+    return await models.complete(prompt)
 
 
 @pipeline("ollama")
-async def stream_model(upstream: UpstreamClient, prompt: str) -> AsyncIterator[str]:
+async def stream_model(models: Models, prompt: str) -> AsyncIterator[str]:
     """Stream the model's answer; the whole stream is one call to the breaker."""
-    async for piece in upstream.stream(prompt):
+    async for piece in models.stream(prompt):
         yield piece
 
 
@@ -83,7 +84,7 @@ class Orchestrator:
 
         @cache(ANSWER_TTL, backend=services.second_level.below(local))
         async def answer(prompt: str) -> tuple[str, int, int]:
-            return astuple(await ask_model(services.upstream, prompt))
+            return astuple(await ask_model(services.models, prompt))
 
         self._answer = answer
         services.caches["ollama_responses"] = answer.stats
@@ -104,7 +105,7 @@ class Orchestrator:
 
     def stream(self, prompt: str) -> AsyncIterator[str]:
         """Stream an answer; raises as `stream_model`, since what was sent can't be taken back."""
-        return stream_model(self._services.upstream, prompt)
+        return stream_model(self._services.models, prompt)
 
     async def process(self, command: Command) -> CommandResult:
         """Classify a command and have it handled."""

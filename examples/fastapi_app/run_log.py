@@ -27,16 +27,17 @@ _SCHEMA = (
     """create table if not exists runs (
         id text primary key, at double precision not null, kind text not null, name text not null,
         status text not null, seconds double precision not null, prompt_tokens bigint, completion_tokens bigint)""",
-    """create table if not exists model_usage (
+    """create table if not exists model_calls (
         id text primary key, at double precision not null, model text not null, operation text not null,
-        prompt_tokens bigint not null, completion_tokens bigint not null)""",
+        prompt_tokens bigint not null, completion_tokens bigint not null, cost_usd double precision)""",
     "create index if not exists runs_by_time on runs (at)",
-    "create index if not exists model_usage_by_time on model_usage (at)",
+    "create index if not exists model_calls_by_time on model_calls (at)",
 )
 _NEWEST_RUNS = """select id, at, kind, name, status, seconds, prompt_tokens, completion_tokens
     from runs order by at desc, id limit $1"""
 _USAGE = """select model, operation, count(*) as calls, cast(sum(prompt_tokens) as bigint) as prompt_tokens,
-    cast(sum(completion_tokens) as bigint) as completion_tokens from model_usage where at >= $1
+    cast(sum(completion_tokens) as bigint) as completion_tokens, sum(cost_usd) as cost_usd
+    from model_calls where at >= $1
     group by model, operation order by model, operation"""
 # Only the newest are kept: those before the n-th newest go.
 _TRIM = "delete from {table} where at < (select at from {table} order by at desc limit 1 offset $1)"
@@ -70,17 +71,18 @@ class Run:
 
 @dataclass(slots=True)
 class Usage:
-    """What one call of a model used."""
+    """What one call of a model used; the cost is None where no price is known."""
 
     model: str
     operation: str
     prompt_tokens: int
     completion_tokens: int
+    cost_usd: float | None = None
     id: str = field(default_factory=lambda: uuid4().hex)
     at: float = field(default_factory=time)
 
 
-_TABLES: dict[type[Run] | type[Usage], str] = {Run: "runs", Usage: "model_usage"}
+_TABLES: dict[type[Run] | type[Usage], str] = {Run: "runs", Usage: "model_calls"}
 
 
 def _insert(kind: type[Run] | type[Usage]) -> str:
@@ -144,9 +146,16 @@ class RunLog:
             run.seconds = perf_counter() - started
             self._add(run)
 
-    def used(self, model: str, operation: str, prompt_tokens: int, completion_tokens: int) -> None:
+    def used(
+        self,
+        model: str,
+        operation: str,
+        prompt_tokens: int,
+        completion_tokens: int,
+        cost_usd: float | None = None,
+    ) -> None:
         """Record what a call of a model used."""
-        self._add(Usage(model, operation, prompt_tokens, completion_tokens))
+        self._add(Usage(model, operation, prompt_tokens, completion_tokens, cost_usd))
 
     def _add(self, record: Run | Usage) -> None:
         self._batcher.add_request(record.id, record).add_done_callback(self._stored)

@@ -39,6 +39,7 @@ class UsageTotal(BaseModel):
     calls: int
     prompt_tokens: int
     completion_tokens: int
+    cost_usd: float | None = Field(description="null where no price is known")
 
 
 router = APIRouter(tags=["runs"])

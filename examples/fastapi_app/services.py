@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from auth import Verifier
     from batching import Batching
     from live_events import LiveEvents
+    from models import Models
     from nlp_processor import NlpProcessor
     from orchestrator import Orchestrator
     from pooling_probe import PoolingProbe
@@ -51,6 +52,7 @@ class Services:
     second_level: SecondLevel = field(init=False)
     runs: RunLog = field(init=False)
     upstream: UpstreamClient = field(init=False)
+    models: Models = field(init=False)
     batching: Batching = field(init=False)
     nlp_processor: NlpProcessor = field(init=False)
     agents: Agents = field(init=False)

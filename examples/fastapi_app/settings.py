@@ -14,6 +14,7 @@ MIN_SECRET_BYTES = 32
 SAMPLE_SECRET = "replace-me"  # noqa: S105 - what .env.sample says
 
 Seconds = Annotated[float, Field(gt=0, le=3600)]
+Price = Annotated[float, Field(ge=0, le=1e6)]
 
 
 class Environment(StrEnum):
@@ -59,6 +60,22 @@ class Settings(BaseSettings):
     openai_api_key: SecretStr | None = Field(default=None, validation_alias=AliasChoices("OPENAI_API_KEY"))
     openai_base_url: str = Field(
         default="https://api.openai.com", validation_alias=AliasChoices("OPENAI_BASE_URL")
+    )
+    anthropic_api_key: SecretStr | None = Field(
+        default=None, validation_alias=AliasChoices("ANTHROPIC_API_KEY")
+    )
+    gemini_api_key: SecretStr | None = Field(default=None, validation_alias=AliasChoices("GEMINI_API_KEY"))
+    groq_api_key: SecretStr | None = Field(default=None, validation_alias=AliasChoices("GROQ_API_KEY"))
+    models: dict[str, str] = Field(
+        default={
+            "anthropic": "claude-haiku-5-5",
+            "google": "gemini-flash-latest",
+            "groq": "llama-3.3-70b-versatile",
+        },
+        description="what is asked of each provider whose key is set",
+    )
+    prices: dict[str, tuple[Price, Price]] = Field(
+        default={}, description="dollars a million tokens of prompt and of answer, by model"
     )
     upstream_url: str | None = Field(
         default=None, description="an OpenAI-compatible server; none starts a local one"
@@ -114,6 +131,15 @@ class Settings(BaseSettings):
     def trusts_loopback(self) -> bool:
         """Whether this machine's own user may act as an admin without a token."""
         return self.environment is Environment.DEVELOPMENT and is_loopback(self.host)
+
+    @property
+    def provider_keys(self) -> dict[str, SecretStr | None]:
+        """Keys of the providers that stand in for the upstream, in the order in which they are asked."""
+        return {
+            "anthropic": self.anthropic_api_key,
+            "google": self.gemini_api_key,
+            "groq": self.groq_api_key,
+        }
 
     @property
     def starts_local_upstream(self) -> bool:

@@ -22,6 +22,7 @@ import command_line
 import comprehensive_metrics
 import files
 import live_events
+import models
 import nlp_processor
 import orchestrator
 import pooling_probe
@@ -53,6 +54,7 @@ PARTS = (
     runs,
     second_level,
     upstream_client,
+    models,
     smart_dispatcher,
     batching,
     nlp_processor,

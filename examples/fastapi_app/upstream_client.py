@@ -35,7 +35,7 @@ class Answer:
 
 
 class UpstreamClient:
-    """Completions, streams and embeddings of one upstream."""
+    """Completions, embeddings and streams of one upstream."""
 
     def __init__(self, settings: Settings, base_url: str, http: aiohttp.ClientSession, used: Used) -> None:
         self._settings = settings
@@ -45,19 +45,11 @@ class UpstreamClient:
         key = settings.openai_api_key
         self._headers = {"Authorization": f"Bearer {key.get_secret_value()}"} if key else {}
 
-    async def complete(self, prompt: str, *, max_tokens: int | None = None) -> Answer:
-        """Answer one prompt."""
-        body = self._chat_body(prompt, max_tokens)
-        answer = await self._post("/v1/chat/completions", body)
-        with _as_malformed():
-            text = answer["choices"][0]["message"]["content"]
-            return Answer(str(text), *self._note_usage(answer, "chat"))
-
     async def complete_many(self, prompts: Sequence[str], *, max_tokens: int | None = None) -> list[str]:
         """Answer several prompts in one call, in their order."""
         limit = max_tokens or self._settings.max_tokens
         body = {"model": self._settings.completion_model, "prompt": list(prompts), "max_tokens": limit}
-        answer = await self._post("/v1/completions", body)
+        answer = await self.post("/v1/completions", body)
         with _as_malformed():
             choices = sorted(answer["choices"], key=lambda choice: int(choice["index"]))
             texts = [str(choice["text"]) for choice in choices]
@@ -67,26 +59,24 @@ class UpstreamClient:
     async def embed(self, texts: Sequence[str]) -> list[list[float]]:
         """Return one vector a text, in their order."""
         body = {"model": self._settings.embedding_model, "input": list(texts)}
-        answer = await self._post("/v1/embeddings", body)
+        answer = await self.post("/v1/embeddings", body)
         with _as_malformed():
             data = sorted(answer["data"], key=lambda item: int(item["index"]))
             vectors = [[float(x) for x in item["embedding"]] for item in data]
             self._note_usage(answer, "embeddings")
         return vectors
 
-    async def stream(self, prompt: str, *, max_tokens: int | None = None) -> AsyncIterator[str]:
-        """Yield an answer as it is written."""
-        body = self._chat_body(prompt, max_tokens) | {"stream": True}
-        async with self._request("POST", "/v1/chat/completions", body) as response:
+    async def events(self, payload: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
+        """Send a chat request and yield the events of its stream."""
+        async with self._request("POST", "/v1/chat/completions", payload) as response:
             async for raw in response.content:
                 line = raw.decode().rstrip("\r\n")
                 if line == "data: [DONE]":
                     return
                 if line.startswith("data: "):
                     with _as_malformed():
-                        piece = json.loads(line[6:])["choices"][0]["delta"].get("content")
-                    if piece:
-                        yield piece
+                        event = dict(json.loads(line[6:]))
+                    yield event
         raise MalformedAnswerError("the stream ended without [DONE]")
 
     async def ping(self) -> None:
@@ -94,14 +84,8 @@ class UpstreamClient:
         async with self._request("GET", "/v1/models") as response:
             await response.read()
 
-    def _chat_body(self, prompt: str, max_tokens: int | None) -> dict[str, Any]:
-        return {
-            "model": self._settings.completion_model,
-            "messages": [{"role": "user", "content": prompt}],
-            "max_tokens": max_tokens or self._settings.max_tokens,
-        }
-
-    async def _post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+    async def post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        """Return the JSON that answers a request."""
         async with self._request("POST", path, body) as response:
             raw = await response.read()
         with _as_malformed():

@@ -4,7 +4,7 @@ import contextlib
 import inspect
 import logging
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -149,7 +149,7 @@ class LLMRouter:
         temperature: float | None = None,
         caller: str | None = None,
         **options: Any,
-    ) -> AsyncIterator[StreamEvent]:
+    ) -> AsyncGenerator[StreamEvent, None]:
         """Ask for an answer piece by piece.
 
         Until the first piece has come another provider may take over; after it, what goes wrong is told by one

@@ -402,6 +402,8 @@ def test_errors_pickle_and_copy(error):
         ),
         ({"base_url": "http://x:99999"}, ValueError, "base_url must be"),
         ({"environment": {"SAMPLE_KEY": "a\nb"}}, ValueError, "SAMPLE_KEY must be at most"),
+        ({"user_agent": "a\r\nX: 1"}, ValueError, "user_agent must be printable ASCII"),
+        ({"user_agent": 5}, TypeError, "user_agent must be a string or None, got int"),
         ({"rate_limit": 5}, TypeError, "rate_limit must be made by rate_limit"),
         ({"cache_entries": 0}, ValueError, "max_entries"),
     ],

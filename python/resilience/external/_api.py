@@ -118,6 +118,10 @@ class ExternalApi:
         from resilience import __version__
 
         agent = f"resilience-native/{__version__}" if user_agent is None else user_agent
+        if not isinstance(agent, str):
+            raise TypeError(f"user_agent must be a string or None, got {type_name(agent)}")
+        if not (agent and agent.isascii() and agent.isprintable()):
+            raise ValueError(f"user_agent must be printable ASCII characters, got {agent!r:.80}")
         self._open_headers = {"User-Agent": agent, "Accept": "*/*"}
         self._headers = dict(self._open_headers)
         self._query: dict[str, str] = {}
@@ -158,8 +162,8 @@ class ExternalApi:
         )
 
     def _set_caches(self, entries: int, size: int) -> None:
-        def weigh(_key: Any, kept: _Kept) -> int:
-            return kept.size
+        def weigh(key: Call, kept: _Kept) -> int:
+            return kept.size + len(key.target)
 
         title = f"external.{self._spec.name}"
         bounds: dict[str, Any] = {

@@ -2,24 +2,18 @@
 
 import asyncio
 import copy
-import gzip
 import logging
 import pickle
-import ssl
-import tracemalloc
 
 import httpx
 import pytest
-import trustme
 
 from resilience import CallTimeoutError, CircuitOpenError, RateLimitedError, State, rate_limit
-from resilience.connections.httpx_transport import PooledTransport
 from resilience.external import (
     AnswerTooLargeError,
     ApiStatusError,
     ApiUnreachableError,
     ExternalApi,
-    ExternalApiError,
     MalformedAnswerError,
     MissingCredentialError,
     load_catalog,
@@ -27,24 +21,10 @@ from resilience.external import (
 from resilience.testing import ManualClock
 from support.api_bodies import ENVIRONMENT, example_of
 from support.api_server import Reply, api_server
+from support.sample_api import sample_apis
 from support.until import until
 
 CATALOGUE = load_catalog()
-API = {
-    "base_url": "https://sample.example",
-    "breaker": {"failure_threshold": 3, "recovery_timeout": "60s", "recovery_jitter": 0},
-    "timeout": "5s",
-    "cache": {"ttl": "10s", "keep": "1h"},
-    "probe": {"path": "/up", "interval": "1s"},
-    "credentials": [
-        {"variable": "SAMPLE_KEY", "query": "key", "required": False},
-        {"variable": "SAMPLE_TOKEN", "header": "X-Token", "required": False},
-    ],
-    "operations": {
-        "read": {"path": "/read/{id}", "parser": "json"},
-        "live": {"path": "/live", "parser": "json", "cache": {"ttl": "0s", "keep": "0s"}},
-    },
-}
 
 
 @pytest.fixture
@@ -61,17 +41,8 @@ async def server():
 
 @pytest.fixture
 async def make(server, clock):
-    made = []
-
-    def make(changes=None, **settings):
-        catalogue = load_catalog({"apis": {"sample": {**API, **(changes or {})}}})
-        settings = {"environment": {}, "clock": clock, "base_url": server.url, **settings}
-        made.append(ExternalApi("sample", catalogue=catalogue, **settings))
-        return made[-1]
-
-    yield make
-    for api in made:
-        await api.close()
+    async with sample_apis(server, clock) as make:
+        yield make
 
 
 async def fails(api, kind, **arguments):
@@ -297,82 +268,6 @@ async def test_secrets_appear_nowhere(make, server, caplog):
         assert "s3cret" not in text
         assert "t0ken" not in text
     assert "bad key *** *** ***" in str(errors[0])
-
-
-async def test_a_body_is_read_no_further_than_its_bound(make, server):
-    api = make({"max_body_bytes": 1000})
-    server.says(b'"' + b"a" * 998 + b'"')
-    assert len((await api.request("read", id="x")).value) == 998
-    server.says(b'"' + b"a" * 999 + b'"')
-    with pytest.raises(AnswerTooLargeError, match="sample: the answer is larger than 1000 bytes"):
-        await api.request("live")
-    server.says(b"a" * 10_000, status=404)
-    with pytest.raises(ExternalApiError):
-        await api.request("live")
-
-
-@pytest.mark.parametrize("nested", [1, 2])
-async def test_a_compressed_bomb_stays_small(make, server, nested):
-    api = make({"max_body_bytes": 100_000})
-    bomb = gzip.compress(b"0" * 200_000_000, 9)
-    if nested == 2:
-        bomb = gzip.compress(bomb)
-    server.reply = Reply(bomb, headers={"Content-Encoding": "gzip"})
-    del bomb
-    tracemalloc.start()
-    try:
-        with pytest.raises((AnswerTooLargeError, MalformedAnswerError)):
-            await api.request("live")
-        assert tracemalloc.get_traced_memory()[1] < 4_000_000
-    finally:
-        tracemalloc.stop()
-
-
-@pytest.mark.parametrize(
-    ("encoding", "body"),
-    [
-        ("gzip", b"no gzip at all"),
-        ("gzip", gzip.compress(b"[1, 2]")[:-9]),
-        ("gzip, gzip", gzip.compress(gzip.compress(b"[1, 2]"))),
-        ("br", b"[1, 2]"),
-        ("\x7f", b"[1, 2]"),
-    ],
-)
-async def test_a_body_packed_otherwise_than_asked_for_is_malformed(make, server, encoding, body):
-    api = make()
-    server.reply = Reply(body, headers={"Content-Encoding": encoding})
-    with pytest.raises((MalformedAnswerError, ApiUnreachableError), match=r"sample: (the|no)"):
-        await api.request("live")
-    assert api.breaker.failure_count == 1
-
-
-async def test_a_packed_body_is_unpacked_and_its_connection_used_again(make, server):
-    transport = PooledTransport()
-    api = make(transport=transport)
-    server.reply = Reply(gzip.compress(b"[1, 2]") + b"rest", headers={"Content-Encoding": "gzip"})
-    for _ in range(3):
-        assert (await api.request("live")).value == [1, 2]
-    assert transport.network.opened == 1
-
-
-async def test_tls_is_verified(make, clock):
-    authority = trustme.CA()
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert("127.0.0.1").configure_cert(context)
-    trusting = ssl.create_default_context()
-    authority.configure_trust(trusting)
-    async with api_server(context) as server:
-        api = make(base_url=server.url)
-        with pytest.raises(ApiUnreachableError):
-            await api.request("live")
-        api = make(base_url=server.url, transport=PooledTransport(verify=trusting))
-        assert (await api.request("live")).value == {}
-
-
-async def test_a_body_is_parsed_beside_the_loop_when_it_is_long(make, server):
-    api = make()
-    server.says(b"[" + b"1," * 100_000 + b"1]")
-    assert len((await api.request("live")).value) == 100_001
 
 
 @pytest.mark.parametrize(

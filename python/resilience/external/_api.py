@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from time import time
 from types import TracebackType
 from typing import Any, Self
-from urllib.parse import quote, urlencode
 
 from resilience._bulkhead import Bulkhead
 from resilience._cache import Cache, cache
@@ -24,13 +23,13 @@ from resilience._waiting import SYSTEM_CLOCK
 from resilience.errors import ResilienceError
 from resilience.external._catalogue import packaged_catalogue
 from resilience.external._errors import ApiStatusError, MalformedAnswerError
+from resilience.external._identity import Identity
 from resilience.external._results import Answer
-from resilience.external._spec import ApiSpec, Operation, check_base_url
+from resilience.external._spec import ApiSpec, Operation, Probe, check_base_url
 from resilience.external._template import Call
 from resilience.external._transfer import Received, Transfer
 from resilience.external._values import RefusedError, ShapeError
 
-_LONGEST_DETAIL = 200
 _LOOKED_AT = 16 * 1024  # bytes of a refusal
 _PARSED_IN_THREAD = 64 * 1024  # bytes from which on parsing would hold the event loop up
 _PROBE_BYTES = 64 * 1024
@@ -106,36 +105,13 @@ class ExternalApi:
             check_base_url(base_url, spec.credentials)
         self._base_url = (base_url or spec.base_url).rstrip("/")
         self._clock = clock or SYSTEM_CLOCK
-        self._set_credentials(environment, user_agent)
+        self._identity = Identity(spec, environment, user_agent)
         self._transfer = Transfer(name, transport, spec.timeout, spec.max_body_bytes)
         self._set_policies(rate_limit)
         self._set_caches(cache_entries, cache_bytes)
         self._answers: Counter[str] = Counter()
         self._quota_spent = False
-        self._stop_probing = self._add_probe() if probing and spec.probe is not None else None
-
-    def _set_credentials(self, environment: Mapping[str, str] | None, user_agent: str | None) -> None:
-        from resilience import __version__
-
-        agent = f"resilience-native/{__version__}" if user_agent is None else user_agent
-        if not isinstance(agent, str):
-            raise TypeError(f"user_agent must be a string or None, got {type_name(agent)}")
-        if not (agent and agent.isascii() and agent.isprintable()):
-            raise ValueError(f"user_agent must be printable ASCII characters, got {agent!r:.80}")
-        self._open_headers = {"User-Agent": agent, "Accept": "*/*"}
-        self._headers = dict(self._open_headers)
-        self._query: dict[str, str] = {}
-        self._secrets: list[str] = []
-        for credential, value in self._spec.credential_values(environment).items():
-            sent = f"{credential.prefix}{value}"
-            if credential.query is not None:
-                self._query[credential.query] = sent
-            elif credential.header is not None:
-                self._headers[credential.header] = sent
-                if not credential.secret:
-                    self._open_headers[credential.header] = sent
-            if credential.secret:
-                self._secrets += {value, quote(value, safe="")}
+        self._stop_probing = self._add_probe(spec.probe) if probing and spec.probe is not None else None
 
     def _set_policies(self, rate_limit: RateLimit | None) -> None:
         spec, title = self._spec, f"external.{self._spec.name}"
@@ -177,9 +153,7 @@ class ExternalApi:
         )(self._load)
         self._last: Cache[Call, _Kept] = Cache(name=f"{title}.last", **bounds)
 
-    def _add_probe(self) -> Any:
-        probe = self._spec.probe
-        assert probe is not None  # noqa: S101 - the caller has looked
+    def _add_probe(self, probe: Probe) -> Any:
         settings: dict[str, Any] = {
             "interval": probe.interval,
             "timeout": probe.timeout,
@@ -243,17 +217,13 @@ class ExternalApi:
 
     async def _ask(self, call: Call, operation: Operation) -> _Kept:
         self._quota_spent = False
-        received = await self._transfer.get(self._url(call.target), self._headers)
+        received = await self._transfer.get(
+            self._base_url + self._identity.target(call.target), self._identity.headers
+        )
         if not 200 <= received.status < 300:  # noqa: PLR2004 - the classes of HTTP statuses
             raise self._refusal(received.status, self._detail(received), received.headers)
         value = await self._parse(operation, received)
         return _Kept(value, self._clock.now(), len(received.body), operation.ttl)
-
-    def _url(self, target: str) -> str:
-        url = f"{self._base_url}{target}"
-        if not self._query:
-            return url
-        return f"{url}{'&' if '?' in target else '?'}{urlencode(self._query, quote_via=quote)}"
 
     async def _parse(self, operation: Operation, received: Received) -> Any:
         try:
@@ -261,9 +231,9 @@ class ExternalApi:
                 return operation.parser(received.body)
             return await asyncio.to_thread(operation.parser, received.body)
         except ShapeError as error:
-            raise MalformedAnswerError(self.name, self._clean(str(error))) from None
+            raise MalformedAnswerError(self.name, self._identity.clean(str(error))) from None
         except RefusedError as error:
-            raise self._refusal(error.status, self._clean(error.reason), received.headers) from None
+            raise self._refusal(error.status, self._identity.clean(error.reason), received.headers) from None
 
     def _refusal(self, status: int, reason: str, headers: Any) -> ApiStatusError:
         refusal = ApiStatusError(self.name, reason, status)
@@ -282,14 +252,9 @@ class ExternalApi:
             return "redirects are not followed"
         if not _READABLE.match(received.headers.get("content-type", "")):
             return "no reason given"
-        return self._clean(received.body[:_LOOKED_AT].decode("utf-8", "replace")) or "no reason given"
-
-    def _clean(self, text: str) -> str:
-        """Shorten a text of the API's, without secrets that it repeats and what isn't printable."""
-        for secret in self._secrets:
-            text = text.replace(secret, "***")
-        text = " ".join(text.split())[:_LONGEST_DETAIL]
-        return "".join(letter if letter.isprintable() else "?" for letter in text)
+        return (
+            self._identity.clean(received.body[:_LOOKED_AT].decode("utf-8", "replace")) or "no reason given"
+        )
 
     # ------------------------------------------------------------------------------------- looking
 
@@ -302,7 +267,7 @@ class ExternalApi:
         if probe is None or not probe.path.startswith("/") or self._quota_spent:
             return False
         url = f"{self._base_url}{probe.path}"
-        received = await self._transfer.get(url, self._open_headers, max_bytes=_PROBE_BYTES)
+        received = await self._transfer.get(url, self._identity.open_headers, max_bytes=_PROBE_BYTES)
         return received.status < _SERVER_ERRORS and received.status not in _BUSY
 
     @property

@@ -9,8 +9,10 @@ import math
 import re
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
-from typing import Any, NoReturn, Self
-from xml.etree.ElementTree import Element, ParseError  # types; parsing is defusedxml's
+from typing import TYPE_CHECKING, Any, NoReturn, Self
+
+if TYPE_CHECKING:
+    from xml.etree.ElementTree import Element  # nosec B405 - a type; defusedxml parses
 
 _NUMBER = re.compile(r"\s*[+-]?[0-9]{1,300}(\.[0-9]{0,300})?(e[+-]?[0-9]{1,3})?\s*", re.IGNORECASE)
 _BITS = 1024  # more than any count, few enough to convert to float
@@ -165,7 +167,7 @@ def _is_unicode(text: str) -> bool:
     return True
 
 
-def parse_xml(body: bytes) -> Element:
+def parse_xml(body: bytes) -> "Element":
     """Read an XML document; entities of its own and references to others are refused, a plain DOCTYPE is not.
 
     Raises:
@@ -180,12 +182,12 @@ def parse_xml(body: bytes) -> Element:
         root: Element = defused.fromstring(body, forbid_dtd=False)
     except forbidden as error:
         raise ShapeError(f"the XML declares what it mustn't: {type(error).__name__}") from None
-    except (ParseError, ValueError, LookupError, RecursionError) as error:
+    except (defused.ParseError, ValueError, LookupError, RecursionError) as error:
         raise ShapeError(f"no XML: {str(error)[:100]}") from None
     return root
 
 
-def xml_text(element: Element, path: str) -> str | None:
+def xml_text(element: "Element", path: str) -> str | None:
     """Return all text below the first element at `path`, its white space made single; ``None`` without any."""
     found = element if path == "." else element.find(path)
     if found is None:

@@ -60,7 +60,6 @@ PUBMED_IDS = {
         "retmax": "2",
         "retstart": "0",
         "idlist": ["38000001", "38000002"],
-        "translationset": [],
         "querytranslation": "breakers[All Fields]",
     },
 }
@@ -124,7 +123,6 @@ CROSSREF_WORK = {
 CROSSREF = {
     "status": "ok",
     "message-type": "work-list",
-    "message-version": "1.0.0",
     "message": {"total-results": 99, "items-per-page": 1, "items": [CROSSREF_WORK]},
 }
 CROSSREF_ONE = {"status": "ok", "message-type": "work", "message": CROSSREF_WORK}
@@ -161,8 +159,6 @@ ALPHA_VANTAGE_QUOTE = {
         "06. volume": "3200100",
         "07. latest trading day": "2024-05-03",
         "08. previous close": "10.1000",
-        "09. change": "1.1500",
-        "10. change percent": "11.3861%",
     }
 }
 ALPHA_VANTAGE_DAILY = {
@@ -191,7 +187,6 @@ YAHOO = {
                 "meta": {
                     "currency": "USD",
                     "symbol": "SMPL",
-                    "exchangeName": "NMS",
                     "regularMarketTime": 1714766400,
                     "regularMarketPrice": 11.25,
                     "regularMarketVolume": 3200100,
@@ -233,8 +228,6 @@ POLYGON = {
         }
     ],
     "status": "OK",
-    "request_id": "6a7e466379af0a71039d60cc78e72282",
-    "count": 1,
 }
 NEWSAPI = {
     "status": "ok",
@@ -246,7 +239,6 @@ NEWSAPI = {
             "title": "Breaker closes early",
             "description": "It was seen to be back.",
             "url": "https://sample.example/news/1",
-            "urlToImage": None,
             "publishedAt": "2024-05-03T12:30:00Z",
             "content": "It was… [+20 chars]",
         }
@@ -255,7 +247,6 @@ NEWSAPI = {
 GUARDIAN = {
     "response": {
         "status": "ok",
-        "userTier": "developer",
         "total": 3,
         "startIndex": 1,
         "pageSize": 1,

@@ -2,7 +2,7 @@
 
 import re
 from datetime import date
-from xml.etree.ElementTree import Element  # a type; parsing is defusedxml's
+from typing import TYPE_CHECKING
 
 from resilience.external._results import Page, Paper
 from resilience.external._values import (
@@ -15,6 +15,9 @@ from resilience.external._values import (
     whole_of,
     xml_text,
 )
+
+if TYPE_CHECKING:
+    from xml.etree.ElementTree import Element  # nosec B405 - a type; defusedxml parses
 
 _ATOM = "{http://www.w3.org/2005/Atom}"
 _ARXIV = "{http://arxiv.org/schemas/atom}"
@@ -33,7 +36,7 @@ def arxiv_feed(body: bytes) -> Page[Paper]:
     return Page(tuple(_arxiv_paper(entry) for entry in feed.findall(f"{_ATOM}entry")), total)
 
 
-def _arxiv_paper(entry: Element) -> Paper:
+def _arxiv_paper(entry: "Element") -> Paper:
     identifier = need(xml_text(entry, f"{_ATOM}id"), "an entry's id")
     if "/api/errors" in identifier:
         raise RefusedError(400, xml_text(entry, f"{_ATOM}summary") or "arXiv doesn't say why")
@@ -70,7 +73,7 @@ def pubmed_articles(body: bytes) -> Page[Paper]:
     return Page(papers, len(papers))
 
 
-def _pubmed_paper(item: Element) -> Paper:
+def _pubmed_paper(item: "Element") -> Paper:
     number = need(xml_text(item, "MedlineCitation/PMID"), "PMID")
     article = item.find("MedlineCitation/Article")
     if article is None:
@@ -96,12 +99,12 @@ def _pubmed_paper(item: Element) -> Paper:
     )
 
 
-def _pubmed_author(author: Element) -> str | None:
+def _pubmed_author(author: "Element") -> str | None:
     names = (xml_text(author, "ForeName"), xml_text(author, "LastName"))
     return " ".join(name for name in names if name) or xml_text(author, "CollectiveName")
 
 
-def _pubmed_day(found: Element | None) -> date | None:
+def _pubmed_day(found: "Element | None") -> date | None:
     """A date of publication; some give no more than a year, or words."""
     year = None if found is None else xml_text(found, "Year")
     if found is None or year is None:

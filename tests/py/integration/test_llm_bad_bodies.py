@@ -214,3 +214,21 @@ async def test_an_endless_stream_is_cut_off_in_bounded_memory(kind, via):
         assert isinstance(error, ProviderError)
     assert peak < 8 * 2**20
     assert server.sent < 16 * 2**20
+
+
+@pytest.mark.parametrize("via", ["sdk", "http"])
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [
+        ("google", {"embeddings": [{"values": [0.5, 1.0]}, {"values": [1.5, 2.0]}]}),
+        ("ollama", {"model": "m", "embeddings": [[0.5, 1.0], [1.5, 2.0]], "prompt_eval_count": 4}),
+    ],
+)
+async def test_embeddings_of_the_other_dialects_are_read(kind, body, via):
+    async with raw_server() as server, router_of(server, kind, via) as router:
+        server.answer(json.dumps(body).encode())
+        found = await router.embed(["one", "two"])
+        assert found.vectors == [[0.5, 1.0], [1.5, 2.0]]
+        server.answer(json.dumps({**body, "embeddings": body["embeddings"][:1]}).encode())
+        with pytest.raises(AllProvidersFailedError, match="1 embeddings for 2 texts"):
+            await router.embed(["one", "two"])

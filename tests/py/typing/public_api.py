@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import assert_type
 
 import resilience
+from resilience.providers import LLMRouter, Provider, StreamEvent, Usage
 
 
 def a_clock_tells_seconds(clock: resilience.Clock) -> None:
@@ -22,3 +23,15 @@ def a_configuration_error_says_where(error: resilience.ConfigError) -> None:
     assert_type(error.key, str)
     assert_type(error.line, int | None)
     assert_type(error.reason, str)
+
+
+async def a_router_answers_whole_and_in_pieces(provider: Provider) -> None:
+    router = LLMRouter([provider, {"kind": "ollama", "model": "m"}], fallback="later")
+    answer = await router.complete("hello", caller="ann", top_p=0.5)
+    assert_type(answer.text, str)
+    assert_type(answer.usage, Usage)
+    assert_type(answer.cost, float | None)
+    async for event in router.stream([{"role": "user", "content": "hello"}]):
+        assert_type(event, StreamEvent)
+    assert_type((await router.embed(["a"])).vectors, list[list[float]])
+    assert_type(router.breakers, dict[str, resilience.CircuitBreaker])

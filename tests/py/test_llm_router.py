@@ -227,10 +227,19 @@ async def test_fastest_first_learns_who_is_fast_and_still_looks_at_others():
         [slow, fast], order="fastest", exploration=0.1, rng=random.Random(3), clock=clock
     ) as router:
         asked = Counter([(await router.complete("hello")).provider for _ in range(200)])
-        latencies = {each["provider"]: each["latency"] for each in router.stats()}
+        latencies = {each["provider"]: each["latency"]["chat"] for each in router.stats()}
     assert asked["fast"] >= 170
     assert asked["slow"] >= 2
     assert latencies == pytest.approx({"slow": 2.0, "fast": 0.5})
+
+
+async def test_who_only_ever_failed_is_not_asked_first_for_being_unknown():
+    wrong, client = provider("wrong", BadCredentialsError("wrong", "no", 401))
+    right, _ = provider("right", priority=1)
+    async with LLMRouter([wrong, right], order="fastest", exploration=0.0) as router:
+        for _ in range(10):
+            assert (await router.complete("hello")).provider == "right"
+    assert client.calls == 1
 
 
 async def test_models_are_asked_of_those_who_serve_them_by_their_own_names():

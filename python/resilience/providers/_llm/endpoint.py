@@ -18,6 +18,7 @@ from resilience.providers._llm.errors import (
     StreamInterruptedError,
     UnsupportedRequestError,
 )
+from resilience.providers._llm.latencies import Latencies
 from resilience.providers._llm.ledger import Call, Ledger
 from resilience.providers._llm.provider import Provider
 from resilience.providers._llm.token_rate import TokenRate
@@ -31,7 +32,6 @@ from resilience.providers._llm.types import (
 )
 
 _MINUTE = 60.0
-_NEWEST = 0.2  # weight of the newest latency in the mean
 
 
 class Endpoint:
@@ -46,7 +46,7 @@ class Endpoint:
     def __init__(self, settings: Provider, ledger: Ledger, clock: Clock) -> None:
         self.settings = settings
         self.name = settings.name
-        self.latency = 0.0  # seconds, mean of the latest; of streams, until the first piece
+        self.latencies = Latencies()
         self._ledger = ledger
         self._clock = clock
         self._dialect = settings.defaults.dialect()
@@ -90,7 +90,7 @@ class Endpoint:
             RejectedError: if breaker, limits or budgets don't let it through.
             CallTimeoutError: if it takes too long.
         """
-        with self._heeding():
+        with self._heeding(request):
             completion: Completion = await self._complete(request)
         return completion
 
@@ -98,13 +98,13 @@ class Endpoint:
         """Ask for an answer piece by piece; raises as `complete` does."""
         events = self._stream(request)
         async with contextlib.aclosing(events):
-            with self._heeding():
+            with self._heeding(request):
                 async for event in events:
                     yield event
 
     async def embed(self, request: EmbedRequest) -> Embeddings:
         """Ask for embeddings; raises as `complete` does."""
-        with self._heeding():
+        with self._heeding(request):
             embeddings: Embeddings = await self._embed(request)
         return embeddings
 
@@ -125,7 +125,7 @@ class Endpoint:
             "model": self.settings.model,
             "priority": self.settings.priority,
             "weight": self.settings.weight,
-            "latency": self.latency,
+            "latency": self.latencies.report(),
             "breaker": self.breaker.get_stats(),
         }
 
@@ -137,7 +137,7 @@ class Endpoint:
             started = self._clock.now()
             body = await self._client.chat(self._dialect.chat(request, model, stream=False))
             reply = self._dialect.reply(self.name, body)
-            self._took(self._clock.now() - started)
+            self.latencies.took(request.purpose, self._clock.now() - started)
             bill.receive(reply.text)
             usage = bill.used(reply.usage)
         return Completion(
@@ -155,7 +155,7 @@ class Endpoint:
                     piece = follower.read(event)
                     if piece is not None:
                         if bill.pieces == 0:
-                            self._took(self._clock.now() - started)
+                            self.latencies.took(request.purpose, self._clock.now() - started)
                         bill.receive(piece.text)
                         yield self._piece(piece, follower.model or model)
             if not follower.finished:
@@ -175,12 +175,14 @@ class Endpoint:
             raise UnsupportedRequestError(self.name, "it offers no embeddings")
         model = self._model(request)
         with self._paying(request, model) as bill:
+            started = self._clock.now()
             body = await self._client.embed(self._dialect.embed(request.texts, model))
             vectors, said = self._dialect.vectors(self.name, body)
             if len(vectors) != len(request.texts):
                 raise MalformedAnswerError(
                     self.name, f"the answer holds {len(vectors)} embeddings for {len(request.texts)} texts"
                 )
+            self.latencies.took(request.purpose, self._clock.now() - started)
             usage = bill.used(said)
         return Embeddings(vectors, self.name, model, usage, bill.cost)
 
@@ -195,17 +197,18 @@ class Endpoint:
     def _piece(self, piece: Piece, model: str) -> StreamEvent:
         return StreamEvent("text", piece.text, self.name, model, raw=piece.raw)
 
-    def _took(self, seconds: float) -> None:
-        self.latency = seconds if self.latency == 0.0 else self.latency + _NEWEST * (seconds - self.latency)
-
     @contextlib.contextmanager
-    def _heeding(self) -> Any:
+    def _heeding(self, request: Request) -> Any:
         """Stay away for as long as a busy provider asks."""
         try:
             yield
         except ProviderStatusError as error:
             if error.busy and error.retry_after:
                 self.breaker.trip(error.retry_after)
+            self.latencies.failed(request.purpose)
+            raise
+        except Exception:
+            self.latencies.failed(request.purpose)
             raise
 
     def _paying(self, request: Request, model: str) -> Bill:

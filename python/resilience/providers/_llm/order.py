@@ -30,7 +30,7 @@ def cheapest(endpoints: Sequence[Endpoint], request: Request, rng: random.Random
 
 
 class Fastest:
-    """The lowest mean latency first; those never seen before all.
+    """The lowest mean latency first; those never asked before all, those that only failed after all.
 
     Args:
         exploration: fraction of requests that ask another one first, so that one that was slow once is seen again.
@@ -44,7 +44,7 @@ class Fastest:
         drawn = by_priority(endpoints, request, rng)
         if rng.random() < self._exploration:
             return drawn
-        return sorted(drawn, key=lambda each: each.latency)
+        return sorted(drawn, key=lambda each: each.latencies.rank(request.purpose))
 
 
 ORDERS: Final = ("priority", "cheapest", "fastest")

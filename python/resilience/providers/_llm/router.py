@@ -163,6 +163,7 @@ class LLMRouter:
             temperature=temperature,
             caller=caller,
             options=options,
+            stream=True,
         )
         race: Race[Any] = Race(self._ordered(request), _open_stream(request), self._note)
         opened = await race.run(None)

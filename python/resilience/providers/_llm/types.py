@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from resilience._checks import number
 from resilience._types import type_name
+from resilience.providers._llm.latencies import Purpose
 
 _CHARACTERS_PER_TOKEN = 4  # of English prose, by the tokenizers of all large vendors
 _TOKENS_PER_MESSAGE = 4  # roles and separators
@@ -73,6 +74,12 @@ class ChatRequest:
     temperature: float | None = None
     caller: str | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
+    stream: bool = False
+
+    @property
+    def purpose(self) -> Purpose:
+        """What latencies are told apart by."""
+        return "stream" if self.stream else "chat"
 
     @property
     def expected(self) -> Usage:
@@ -91,6 +98,11 @@ class EmbedRequest:
     texts: tuple[str, ...]
     model: str | None = None
     caller: str | None = None
+
+    @property
+    def purpose(self) -> Purpose:
+        """What latencies are told apart by."""
+        return "embed"
 
     @property
     def expected(self) -> Usage:
@@ -191,6 +203,7 @@ def chat_request(
     temperature: float | None,
     caller: str | None,
     options: Mapping[str, Any],
+    stream: bool = False,
 ) -> ChatRequest:
     """Check what a caller asks for.
 
@@ -207,7 +220,7 @@ def chat_request(
         raise ValueError(f"max_tokens must be an integer >= 1, got {max_tokens}")
     if temperature is not None and not 0.0 <= number("temperature", temperature) <= _HOTTEST:
         raise ValueError(f"temperature must be a number in [0, {_HOTTEST:g}] or None, got {temperature!r}")
-    return ChatRequest(_checked(messages), model, max_tokens, temperature, caller, dict(options))
+    return ChatRequest(_checked(messages), model, max_tokens, temperature, caller, dict(options), stream)
 
 
 def embed_request(texts: Any, model: str | None, caller: str | None) -> EmbedRequest:

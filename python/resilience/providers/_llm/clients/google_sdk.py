@@ -23,6 +23,7 @@ class GoogleClient:
         )
         self._sdk = genai.Client(
             api_key=settings.api_key,
+            vertexai=False,
             http_options=genai.types.HttpOptions(
                 base_url=settings.base_url,
                 api_version=settings.api_version,

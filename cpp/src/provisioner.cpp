@@ -204,7 +204,7 @@ void Provisioner::start_scores() noexcept {
     const bool setting = i < kSettings;
     const double cold_share = setting ? prior_cold(margin_of(i), floor_of(i)) : 1.0;
     const double cost_share = setting ? prior_cost(margin_of(i), floor_of(i)) : 1.0;
-    scores[i] = {cold * cold_share, cost * cost_share, cost / kPriorDays * cost_share};
+    scores[i] = {cold * cold_share, cost * cost_share, cost / kPriorDays * cost_share, 0.0, 0.0};
   }
 }
 
@@ -216,6 +216,8 @@ void Provisioner::choose() noexcept {
   constexpr double kColdGoal = 0.35;
   constexpr double kColdWall = 0.97;
   constexpr double kDecidedColdWall = 0.95;
+  constexpr double kUsualColdShare = 0.001;  // of what is paid: beneath it, more cold steps prove nothing
+  constexpr double kLatelyWeight = 8.0;
   const std::span<const FleetScore> scores = fleets_.scores();
   const FleetScore& reactive = scores[kReactive];
   const double cold_unit = std::max(reactive.cold, kRounding);
@@ -223,14 +225,20 @@ void Provisioner::choose() noexcept {
   const double recent_unit = std::max(reactive.recent_cost, kRounding);
   const double overspent = above(scores[kDecided].cost / cost_unit, kCostWall);
   const double too_cold = above(scores[kDecided].cold / cold_unit, kDecidedColdWall);
+  const double usual_cold = std::max(kUsualColdShare * reactive.recent_paid, kRounding);
+  const auto colder_lately = [&](std::size_t i) {  // than the reactive rule, as a share of its own
+    return above((scores[i].recent_cold + usual_cold) / (reactive.recent_cold + usual_cold), 1.0);
+  };
   double least = 0.0;
   for (std::size_t i = 0; i <= kReactive; ++i) {
     const double cold = scores[i].cold / cold_unit;
     const double cost = scores[i].cost / cost_unit;
     const double recent = scores[i].recent_cost / recent_unit;
+    const double lately = i == kReactive ? 0.0 : colder_lately(i);
     const double penalty = cold + 0.3 * cost + 12.0 * above(cost + overspent, kCostWall) +
                            12.0 * above(recent, kRecentCostWall) + 3.0 * above(cold, kColdGoal) +
-                           8.0 * above(cold + (i == kReactive ? 0.0 : too_cold), kColdWall);
+                           8.0 * above(cold + (i == kReactive ? 0.0 : too_cold), kColdWall) +
+                           kLatelyWeight * lately;
     if (i == 0 || penalty < least) {
       least = penalty;
       chosen_ = i;

@@ -8,6 +8,7 @@ namespace {
 constexpr double kColdDays = 14.0;
 constexpr double kCostDays = 14.0;
 constexpr double kRecentDays = 0.5;
+constexpr double kLatelyDays = 1.0;
 constexpr double kNearMissWeight = 0.2;
 }  // namespace
 
@@ -16,6 +17,7 @@ ShadowFleets::ShadowFleets(const StepGrid& grid, std::size_t fleets, std::int64_
       keep_cold_(grid.keep(kColdDays * kSecondsPerDay)),
       keep_cost_(grid.keep(kCostDays * kSecondsPerDay)),
       keep_recent_(grid.keep(kRecentDays * kSecondsPerDay)),
+      keep_lately_(grid.keep(kLatelyDays * kSecondsPerDay)),
       ring_(fleets * static_cast<std::size_t>(delay)),
       ready_(fleets),
       scores_(fleets) {}
@@ -41,6 +43,8 @@ void ShadowFleets::score(double need, double near_need) noexcept {
     score.cold = keep_cold_ * score.cold + missing + kNearMissWeight * nearly;
     score.cost = keep_cost_ * score.cost + latest[i];
     score.recent_cost = keep_recent_ * score.recent_cost + latest[i];
+    score.recent_cold = keep_lately_ * score.recent_cold + missing;
+    score.recent_paid = keep_lately_ * score.recent_paid + latest[i];
   }
 }
 

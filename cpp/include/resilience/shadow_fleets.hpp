@@ -18,6 +18,8 @@ struct FleetScore {
   double cold = 0.0;         // missing unit-steps, near misses at a fraction
   double cost = 0.0;         // unit-steps paid, long memory
   double recent_cost = 0.0;  // unit-steps paid, short memory
+  double recent_cold = 0.0;  // missing unit-steps of the last days
+  double recent_paid = 0.0;  // unit-steps paid in them
 };
 
 class ShadowFleets {
@@ -43,6 +45,7 @@ class ShadowFleets {
   double keep_cold_;
   double keep_cost_;
   double keep_recent_;
+  double keep_lately_;
   std::int64_t recorded_ = 0;
   std::vector<double> ring_;   // delay rows of one target a fleet
   std::vector<double> ready_;  // scratch: units that served in the step being scored

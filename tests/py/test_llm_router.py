@@ -61,6 +61,7 @@ async def test_an_open_breaker_is_routed_around_without_an_attempt():
         assert router.breakers["first"].state == State.OPEN
         [(_, error)] = (await router.complete("hello")).attempts
         assert isinstance(error, CircuitOpenError)
+        assert error.__traceback__ is None  # it would keep the whole request alive
 
 
 async def test_one_probe_brings_a_provider_back_and_no_herd():

@@ -180,6 +180,24 @@ async def test_a_wrong_request_is_raised_from_a_stream_too():
     assert client.calls == 0
 
 
+async def test_a_client_of_ones_own_may_stream_by_any_iterator():
+    class Events:
+        left = list(WHOLE)
+
+        def __aiter__(self):
+            return self
+
+        async def __anext__(self):
+            if not self.left:
+                raise StopAsyncIteration
+            return self.left.pop(0)
+
+    first, client = provider("first")
+    client.stream = lambda _payload: Events()
+    async with LLMRouter([first]) as router:
+        assert "".join([event.text for event in await events_of(router)]) == "one two"
+
+
 async def test_pieces_that_are_no_text_keep_a_stream_alive_and_carry_their_event():
     call = {"choices": [{"delta": {"tool_calls": [{"index": 0}]}, "finish_reason": None}]}
     first, _ = provider("first", [chunk(), call, chunk(reason="tool_calls")])

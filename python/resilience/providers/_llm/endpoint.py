@@ -11,6 +11,7 @@ from resilience._pipeline import Pipeline
 from resilience._rate_limit import RateLimit
 from resilience._timeout import Timeout
 from resilience.providers._llm.bill import Bill
+from resilience.providers._llm.clients import closing
 from resilience.providers._llm.dialects import Piece
 from resilience.providers._llm.errors import (
     MalformedAnswerError,
@@ -150,7 +151,7 @@ class Endpoint:
         with self._paying(request, model) as bill:
             started = self._clock.now()
             events = self._client.stream(self._dialect.chat(request, model, stream=True))
-            async with contextlib.aclosing(events):  # type: ignore[type-var] # clients yield by generators
+            async with closing(events):
                 async for event in events:
                     piece = follower.read(event)
                     if piece is not None:

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import Generic, TypeVar
 
 from resilience._hedge import Hedge
-from resilience.errors import ResilienceError
+from resilience.errors import RejectedError, ResilienceError
 from resilience.providers._llm.endpoint import Endpoint
 from resilience.providers._llm.errors import BadRequestError
 
@@ -57,6 +57,9 @@ class Race(Generic[T]):
                 return await self._ask(endpoint)
             except BadRequestError as error:
                 self._refused = error
+            except RejectedError as error:
+                # where a rejection comes from is no news, and its frames would hold on to the whole request
+                self.attempts.append((endpoint.name, error.with_traceback(None)))
             except Exception as error:  # noqa: BLE001 - whatever a client of one's own raises
                 self.attempts.append((endpoint.name, error))
                 self._note(endpoint, error)

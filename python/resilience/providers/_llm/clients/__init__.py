@@ -36,6 +36,17 @@ class Client(Protocol):
         """Close connections."""
 
 
+@contextlib.asynccontextmanager
+async def closing(events: AsyncIterator[Any]) -> AsyncIterator[None]:
+    """Close a stream at the end, where it can be closed: a client of one's own may yield by any iterator."""
+    try:
+        yield
+    finally:
+        close = getattr(events, "aclose", None)
+        if close is not None:
+            await close()
+
+
 class ClientSettings(NamedTuple):
     """What a client is made of."""
 

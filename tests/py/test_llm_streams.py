@@ -182,7 +182,8 @@ async def test_a_wrong_request_is_raised_from_a_stream_too():
 
 async def test_a_client_of_ones_own_may_stream_by_any_iterator():
     class Events:
-        left = list(WHOLE)
+        def __init__(self):
+            self.left = list(WHOLE)
 
         def __aiter__(self):
             return self

@@ -1,0 +1,95 @@
+"""The example under load: told to stop, and with several workers. Counts are checked, never times."""
+
+import asyncio
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+
+import aiohttp
+import pytest
+
+from example_support import EXAMPLE, PYTHON_PATH, call, example_server
+from support.steady_load import Outcome, send_steadily, until_not_ready
+from support.until import until
+
+ANSWERED = re.compile(
+    r'resilience_http_requests_total\{method="GET",route="/api/agents",status="200"\} ([\d.]+)'
+)
+
+
+async def test_a_server_told_to_stop_under_300_requests_a_second_fails_none_and_exits_with_0():
+    with example_server(drain_grace="2") as program:
+        draining, outcome = asyncio.Event(), Outcome()
+        async with aiohttp.ClientSession(program.url) as session, asyncio.TaskGroup() as group:
+            group.create_task(send_steadily(session, "/api/agents", outcome, rate=300, until=draining))
+            await until(lambda: len(outcome.seconds) >= 300)
+            program.process.send_signal(signal.SIGTERM)
+            group.create_task(until_not_ready(session, draining))
+        assert await asyncio.to_thread(program.process.wait, 30) == 0
+    assert outcome.failures == []
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+SERVERS = {
+    "uvicorn": ["uvicorn", "--workers=4", "--log-level=error", "--port={port}"],
+    "gunicorn": [
+        "gunicorn",
+        "--preload",
+        "--workers=4",
+        "--worker-class=uvicorn_worker.UvicornWorker",
+        "--bind=127.0.0.1:{port}",
+        "--log-level=error",
+    ],
+}
+
+
+@pytest.fixture(params=list(SERVERS))
+def several_workers(request, tmp_path):
+    port = free_port()
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("RESILIENCE_")}
+    environment |= {
+        "PYTHONPATH": os.pathsep.join([str(PYTHON_PATH), str(EXAMPLE)]),
+        "RESILIENCE_METRICS_DIR": str(tmp_path / "metrics"),
+        "RESILIENCE_WORKSPACE": str(tmp_path / "workspace"),
+        "RESILIENCE_UPSTREAM_URL": "http://127.0.0.1:9",  # nobody there: each worker would start its own
+    }
+    words = [word.format(port=port) for word in SERVERS[request.param]]
+    command = [sys.executable, "-m", *words, "unified_server:app"]
+    with subprocess.Popen(command, env=environment, cwd=tmp_path) as process:
+        yield f"http://127.0.0.1:{port}"
+        process.terminate()
+        assert process.wait(60) in (0, -signal.SIGTERM)
+
+
+async def is_up(url):
+    try:
+        return (await asyncio.to_thread(call, "GET", f"{url}/healthz")).status == 200
+    except OSError:
+        return False
+
+
+async def counted(url):
+    """Requests that all workers together say they answered, as any one of them tells."""
+    text = (await asyncio.to_thread(call, "GET", f"{url}/metrics")).body.decode()
+    return sum(float(each) for each in ANSWERED.findall(text))
+
+
+async def test_four_workers_under_load_count_every_request_and_end_when_told(several_workers):
+    url, outcome = several_workers, Outcome()
+    while not await is_up(url):
+        await asyncio.sleep(0)
+    connector = aiohttp.TCPConnector(force_close=True)  # so that every worker gets its share
+    async with aiohttp.ClientSession(url, connector=connector) as session:
+        await send_steadily(session, "/api/agents", outcome, rate=300, seconds=2)
+    assert outcome.failures == []
+    while (total := await counted(url)) < 600:
+        await asyncio.sleep(0)
+    assert total == 600

@@ -26,6 +26,7 @@ ALGORITHM = "HS256"
 ISSUER = "unified-server"
 AUDIENCE = "unified-server-api"
 LIFETIME = timedelta(minutes=30)
+ADMIN = "admin"
 MAX_TOKEN = 4_096
 
 # scrypt's cost: 16 MiB and some tens of milliseconds a guess.
@@ -63,14 +64,18 @@ class Verifier:
         secret = settings.jwt_secret
         self._secret = secret.get_secret_value() if secret else secrets.token_urlsafe(48)
         self._users = {name: stored.get_secret_value() for name, stored in settings.users.items()}
+        self._admins = settings.admins
         self._decoy = hash_password(secrets.token_hex(8))
-        self.verify = circuit_breaker("auth")(self._verify)
+        self.verify = circuit_breaker("auth")(self._subject)
+        self.admin_of = circuit_breaker("auth")(self._admin)
         self.check_password = circuit_breaker("auth")(self._check_password)
 
     def issue(self, subject: str) -> Token:
         """Return a token for a user."""
         now = datetime.now(UTC)
         claims = {"sub": subject, "iat": now, "exp": now + LIFETIME, "iss": ISSUER, "aud": AUDIENCE}
+        if subject in self._admins:
+            claims["role"] = ADMIN
         token = jwt.encode(claims, self._secret, algorithm=ALGORITHM)
         return Token(access_token=token, expires_in=int(LIFETIME.total_seconds()))
 
@@ -81,8 +86,20 @@ class Verifier:
         matches = hmac.compare_digest(hash_password(password, bytes.fromhex(salt)), stored)
         return matches and name in self._users
 
-    def _verify(self, token: str) -> str | None:
+    def _subject(self, token: str) -> str | None:
         """Return whose token it is, None for a bad one."""
+        claims = self._claims(token)
+        return None if claims is None else claims["sub"]
+
+    def _admin(self, token: str) -> str | None:
+        """Return whose token it is when it was given to an admin who still is one."""
+        claims = self._claims(token)
+        if claims is None or claims.get("role") != ADMIN or claims["sub"] not in self._admins:
+            return None
+        return str(claims["sub"])
+
+    def _claims(self, token: str) -> dict[str, Any] | None:
+        """Return the claims of a good token, None for a bad one."""
         if len(token) > MAX_TOKEN:
             return None
         try:
@@ -98,8 +115,7 @@ class Verifier:
             )
         except (jwt.InvalidTokenError, ValueError):
             return None
-        subject = claims["sub"]
-        return subject if subject in self._users else None
+        return claims if claims["sub"] in self._users else None
 
 
 async def current_user(request: Request, token: Annotated[str | None, Depends(bearer)]) -> str:

@@ -7,13 +7,14 @@ rather than buffered for.
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlsplit
 
 from fastapi import APIRouter, FastAPI, WebSocket, WebSocketDisconnect
-from starlette.status import WS_1008_POLICY_VIOLATION, WS_1012_SERVICE_RESTART, WS_1013_TRY_AGAIN_LATER
+from starlette.status import WS_1008_POLICY_VIOLATION, WS_1012_SERVICE_RESTART
 
-from resilience.fastapi import correlation_id
+from resilience.fastapi import correlation_id, problem_response
 from services import Services
 
 MAX_SESSIONS = 1_000
@@ -85,7 +86,8 @@ async def watch(websocket: WebSocket) -> None:
         await websocket.close(WS_1008_POLICY_VIOLATION)
         return
     if services.events.sessions >= MAX_SESSIONS:
-        await websocket.close(WS_1013_TRY_AGAIN_LATER)
+        busy = problem_response(HTTPStatus.SERVICE_UNAVAILABLE, "There are as many watchers as there may be.")
+        await websocket.send_denial_response(busy)
         return
     with services.events.session() as queue:
         await websocket.accept()

@@ -40,6 +40,9 @@ class Settings(BaseSettings):
 
     jwt_secret: SecretStr | None = Field(default=None, description="at least 32 bytes; needed in production")
     users: dict[str, SecretStr] = Field(default_factory=dict, description="name to salt$hash, as JSON")
+    admins: frozenset[str] = Field(
+        default=frozenset(), description="users whose tokens are an admin's, as JSON"
+    )
     workspace: Path = Path(__file__).parents[2] / ".cache" / "workspace"
 
     data_folder: Path = Path(__file__).parents[2] / ".cache"

@@ -85,7 +85,9 @@ def create_app(settings: Settings) -> FastAPI:
     app = FastAPI(title="Unified server", version="1", lifespan=running)
     token = settings.admin_token
     admin = AdminPolicy(
-        token.get_secret_value() if token else None, open_on_loopback=settings.trusts_loopback
+        token.get_secret_value() if token else None,
+        open_on_loopback=settings.trusts_loopback,
+        name_of=lambda given: services.verifier.admin_of(given),  # noqa: PLW0108 - attached below
     )
     configure(POLICIES)
     services = app.state.services = Services(settings, install(app, admin=admin, cache=ResponseCache))

@@ -23,7 +23,7 @@ SECRET = "s" * 40
 def verifier():
     users = {"ann": SecretStr(hash_password("right"))}
     get_circuit_breaker("auth", recovery_timeout=Settings().recovery_timeout, failure_threshold=3).reset()
-    return Verifier(SimpleNamespace(jwt_secret=SecretStr(SECRET), users=users))
+    return Verifier(SimpleNamespace(jwt_secret=SecretStr(SECRET), users=users, admins=frozenset({"ann"})))
 
 
 def claims(**changes):
@@ -144,3 +144,18 @@ def test_secrets_do_not_show_in_the_settings_representation():
     assert SECRET not in repr(settings)
     assert "t" * 40 not in repr(settings)
     assert "k" * 40 not in repr(settings)
+
+
+def test_an_admins_token_says_so_and_admits_only_while_its_user_is_one(verifier):
+    token = verifier.issue("ann").access_token
+    assert verifier.admin_of(token) == "ann"
+    verifier._admins = frozenset()
+    assert verifier.admin_of(token) is None
+    assert verifier.verify(token) == "ann"
+
+
+def test_a_role_without_being_an_admin_and_an_admin_without_the_role_are_refused(verifier):
+    assert verifier.admin_of(signed(claims())) is None
+    assert verifier.admin_of(signed(claims(role="admin"))) == "ann"
+    verifier._users["bob"] = verifier._users["ann"]
+    assert verifier.admin_of(signed(claims(sub="bob", role="admin"))) is None

@@ -8,6 +8,7 @@ unless something shows that the request came from elsewhere: a forwarding header
 import hmac
 import ipaddress
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from urllib.parse import urlsplit
@@ -28,24 +29,30 @@ class AdminPolicy:
     Attributes:
         token: The admin token; None lets nobody in but `open_on_loopback`.
         open_on_loopback: Development mode with the server bound to loopback.
+        name_of: Returns whose a token is when it is an admin's by other means, as a JWT with that role, else None.
     """
 
     token: str | None = field(default=None, repr=False)
     open_on_loopback: bool = False
+    name_of: Callable[[str], str | None] | None = None
 
-    def check(self, connection: HTTPConnection) -> None:
-        """Raise HTTPException 401 or 403 unless this request may act as an admin."""
+    def check(self, connection: HTTPConnection) -> str:
+        """Return who acts as an admin, for the audit log; raise HTTPException 401 or 403 for nobody who may."""
         if _is_cross_site(connection):
             raise HTTPException(HTTPStatus.FORBIDDEN, "Cross-site requests may not do this.")
         given = _token_of(connection)
         if given is None and self.open_on_loopback and _is_local(connection):
-            return
+            return "this machine's user"
         if given is None:
             raise HTTPException(
                 HTTPStatus.UNAUTHORIZED, "An admin token is needed.", headers={"WWW-Authenticate": "Bearer"}
             )
-        if self.token is None or not hmac.compare_digest(given.encode(), self.token.encode()):
+        if self.token is not None and hmac.compare_digest(given.encode(), self.token.encode()):
+            return "the admin token"
+        name = None if self.name_of is None else self.name_of(given)
+        if name is None:
             raise HTTPException(HTTPStatus.FORBIDDEN, "This token is not an admin's.")
+        return name
 
 
 async def require_admin(connection: HTTPConnection) -> None:
@@ -53,8 +60,9 @@ async def require_admin(connection: HTTPConnection) -> None:
 
     The policy is the one `install` was given. Each admitted request is written to the log `resilience.audit`.
     """
-    connection.app.state.resilience.admin.check(connection)
-    _log.info("admin request %s %s", connection.scope.get("method", "WEBSOCKET"), connection.scope["path"])
+    who = connection.app.state.resilience.admin.check(connection)
+    method, path = connection.scope.get("method", "WEBSOCKET"), connection.scope["path"]
+    _log.info("admin request %s %r by %s", method, path, who)
 
 
 def is_loopback(host: str | None) -> bool:

@@ -57,7 +57,7 @@ class HttpxPool:
         verify: Any,
     ) -> None:
         self._module = module
-        self._verify = verify
+        self._verify = module.create_ssl_context(verify=verify)  # takes long: once, not at each resize
         self._transports = transports
         self._plain = self._make_plain(config)
         self._opened_before = 0

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
@@ -29,7 +30,7 @@ def is_outage(error: BaseException) -> bool:
         return str(error.sqlstate or "").startswith(_OUTAGES)
     if isinstance(error, asyncpg.InterfaceError):  # most of these are mistakes in a call
         return _LOST.search(str(error)) is not None
-    return isinstance(error, (OSError, TimeoutError))
+    return isinstance(error, (OSError, TimeoutError, asyncpg.InternalClientError))
 
 
 def is_rolled_back(error: BaseException) -> bool:
@@ -37,8 +38,48 @@ def is_rolled_back(error: BaseException) -> bool:
     return isinstance(error, asyncpg.PostgresError) and error.sqlstate in _ROLLED_BACK
 
 
+class Opener:
+    """Opens connections in tasks of their own: cancelled while it connects, asyncpg leaves a failed future behind.
+
+    A cancelled caller leaves at once; the connection that comes in spite of it is closed.
+    """
+
+    def __init__(self) -> None:
+        self._abandoned: set[asyncio.Task[None]] = set()
+
+    async def open(self, *arguments: Any, **settings: Any) -> Any:
+        """Connect, as asyncpg does."""
+        opening = asyncio.create_task(asyncpg.connect(*arguments, **settings))
+        try:
+            return await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            task = asyncio.create_task(_close_when_open(opening))
+            self._abandoned.add(task)
+            task.add_done_callback(self._abandoned.discard)
+            raise
+
+    async def close(self) -> None:
+        """Wait for what was abandoned, at most as long as connecting may take."""
+        if self._abandoned:
+            await asyncio.wait(self._abandoned)
+
+
+async def _close_when_open(opening: asyncio.Task[Any]) -> None:
+    await asyncio.wait((opening,))
+    if not opening.cancelled() and opening.exception() is None:
+        opening.result().terminate()
+
+
 async def _acquire(pool: Any) -> Any:
     return await pool.acquire()
+
+
+async def _release(pool: Any, connection: Any) -> None:
+    """Give a connection back; asyncpg loses its way when one breaks while it is being given back."""
+    try:
+        await pool.release(connection)
+    except asyncpg.InternalClientError:
+        _give_up(connection)
 
 
 def _give_up(connection: Any) -> None:
@@ -85,6 +126,7 @@ class PostgresDriver:
         self._statement_timeout = statement_timeout
         self._connect_timeout = connect_timeout
         self._guarded_connect = connect
+        self._opener = Opener()
         self._pools: Generations[Any] | None = None
         self._opened = 0
 
@@ -110,7 +152,7 @@ class PostgresDriver:
 
     async def _connect(self, *arguments: Any, **settings: Any) -> Any:
         async def opening() -> Any:
-            connection = await asyncpg.connect(*arguments, **settings)
+            connection = await self._opener.open(*arguments, **settings)
             self._opened += 1
             return connection
 
@@ -123,7 +165,7 @@ class PostgresDriver:
         used = self._pools.enter()
         pool = used.resource
         try:
-            connection = await contained(_acquire(pool), undo=pool.release)
+            connection = await contained(_acquire(pool), undo=functools.partial(_release, pool))
             try:
                 yield connection
             except BaseException as error:
@@ -131,7 +173,7 @@ class PostgresDriver:
                     _give_up(connection)
                 raise
             finally:
-                await contained(pool.release(connection))
+                await contained(_release(pool, connection))
         finally:
             self._pools.leave(used)
             self._slots.release("database")
@@ -173,5 +215,6 @@ class PostgresDriver:
 
     async def close(self) -> None:
         """Close every connection, by force when the server doesn't answer."""
+        await self._opener.close()
         if self._pools is not None:
             await self._pools.close()

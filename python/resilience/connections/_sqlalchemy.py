@@ -13,7 +13,7 @@ from sqlalchemy.pool import AsyncAdaptedQueuePool
 from resilience.connections._contained import contained
 from resilience.connections._database_drivers import Phase
 from resilience.connections._generations import Generations
-from resilience.connections._postgres import Connect
+from resilience.connections._postgres import Connect, Opener
 from resilience.connections._slots import Slots
 from resilience.connections._sqlite import numbered
 
@@ -79,6 +79,7 @@ class SqlAlchemyDriver:
         self._statement_timeout = statement_timeout
         self._connect_timeout = connect_timeout
         self._guarded_connect = connect
+        self._opener = Opener()
         self._is_sqlite = url.startswith("sqlite")
         self._errors = _errors_of(self._is_sqlite)
         self._opened = 0
@@ -104,9 +105,7 @@ class SqlAlchemyDriver:
         return await self._guarded_connect(self._open_sqlite if self._is_sqlite else self._open_postgres)
 
     async def _open_postgres(self) -> Any:
-        import asyncpg  # type: ignore[import-untyped]
-
-        connection = await asyncpg.connect(
+        connection = await self._opener.open(
             self._url.replace("+asyncpg", "", 1),
             command_timeout=self._statement_timeout + _GRACE,
             timeout=self._connect_timeout,
@@ -204,6 +203,7 @@ class SqlAlchemyDriver:
 
     async def close(self) -> None:
         """Close every connection."""
+        await self._opener.close()
         if self._engines is not None:
             await self._engines.close()
 

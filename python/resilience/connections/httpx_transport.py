@@ -40,10 +40,11 @@ class PooledTransport(httpx.AsyncHTTPTransport):
 
     def __init__(self, *, verify: Any = True, limits: httpx.Limits | None = None) -> None:
         limits = limits or httpx.Limits()
-        super().__init__(verify=verify, limits=limits)
+        context = httpx.create_ssl_context(verify=verify)
+        super().__init__(verify=context, limits=limits)
         self.network = Network(httpcore.AnyIOBackend())
         self._pool = _Pool(
-            ssl_context=httpx.create_ssl_context(verify=verify),
+            ssl_context=context,
             max_connections=limits.max_connections,
             max_keepalive_connections=limits.max_keepalive_connections,
             keepalive_expiry=limits.keepalive_expiry,

@@ -131,6 +131,36 @@ async def test_terminated_backends_are_replaced_and_nothing_is_written_twice(poo
     assert await written(pool) == list(range(20))
 
 
+async def test_backends_terminated_at_any_moment_are_outages_and_nothing_else(pool, postgres_server):  # noqa: F811
+    for breaker in (pool.read_breaker, pool.write_breaker, pool.connect_breaker):
+        breaker.metrics_only()
+    killer = await asyncpg.connect(postgres_server.dsn)
+    acknowledged = set()
+
+    async def caller(first):
+        for number in range(first, 80, 4):
+            with contextlib.suppress(*OUTAGES):
+                await pool.read("select 1")
+            with contextlib.suppress(*OUTAGES):
+                await pool.write("insert into log values ($1)", number)
+                acknowledged.add(number)
+
+    async with asyncio.TaskGroup() as group:  # any other error would end it
+        callers = [group.create_task(caller(first)) for first in range(4)]
+        while not all(task.done() for task in callers):
+            await killer.execute(
+                "select pg_terminate_backend(pid) from pg_stat_activity where pid <> pg_backend_pid() "
+                "and backend_type = 'client backend'"
+            )
+            seen = len(acknowledged)
+            await until(lambda seen=seen: len(acknowledged) > seen or all(task.done() for task in callers))
+    await killer.close()
+    rows = await written(pool)
+    assert len(rows) == len(set(rows))
+    assert acknowledged <= set(rows)
+    assert pool.stats()["in_use"] == 0
+
+
 async def test_a_restart_is_survived_within_the_recovery_time(pool, postgres_server):  # noqa: F811
     postgres_server.stop()
     for _ in range(10):

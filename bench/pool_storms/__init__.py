@@ -1,0 +1,1 @@
+"""What cancellations, resizes and outages do to each kind of pool."""

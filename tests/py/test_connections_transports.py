@@ -2,12 +2,20 @@
 
 import asyncio
 import contextlib
+import re
 import ssl
 
 import pytest
 import trustme
 
-from resilience import CircuitBreakerConfig, CircuitOpenError, State, get_all_circuit_breakers
+from resilience import (
+    CircuitBreakerConfig,
+    CircuitOpenError,
+    State,
+    deadline,
+    get_all_circuit_breakers,
+    timeout,
+)
 from resilience.connections import ConnectionConfig, Target, UpstreamGuard, by_route
 from resilience.testing import ManualClock
 from support.http_clients import CLIENTS, Client
@@ -185,6 +193,34 @@ async def test_requests_go_over_tls_to_a_server_that_is_verified(library):
             with pytest.raises(Exception, match=r"(?i)certificate"):
                 await stranger.get(f"{server.url}/echo/secret")
             assert stranger.in_use == 0
+
+
+def told(server):
+    found = re.search(r"(?im)^x-time-left: (\d+)\r$", server.last_head)
+    return None if found is None else int(found[1])
+
+
+async def test_upstreams_are_told_how_long_a_caller_will_wait(library, server):
+    async with Client(library, deadline_header="X-Time-Left") as client:
+        async with deadline(20):
+            await client.get(f"{server.url}/echo/x")
+        assert 0 < told(server) <= 20_000
+        await client.get(f"{server.url}/echo/x")
+        assert told(server) is None
+        await timeout(10)(client.get)(f"{server.url}/echo/x")
+        assert 0 < told(server) <= 10_000
+
+
+async def test_upstreams_are_told_nothing_unless_asked(library, server):
+    async with Client(library) as client, deadline(20):
+        await client.get(f"{server.url}/echo/x")
+        assert "x-request-timeout-ms" not in server.last_head.lower()
+
+
+@pytest.mark.parametrize(("name", "error"), [("", ValueError), ("X: 1\r\nY", ValueError), (5, TypeError)])
+def test_a_bad_deadline_header_is_refused(library, name, error):
+    with pytest.raises(error, match="deadline_header"):
+        Client(library, deadline_header=name)
 
 
 async def test_an_open_breaker_recovers_by_probes(library, server):

@@ -5,6 +5,7 @@ until its body has ended. Transports only say when these things happen.
 """
 
 import asyncio
+import re
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
@@ -16,12 +17,14 @@ from typing import Any
 from resilience._circuit_breaker import CircuitBreaker
 from resilience._circuit_breaker_config import CircuitBreakerConfig
 from resilience._core import Clock
+from resilience._deadline import deadline_headers
 from resilience._retry_after import from_headers
 from resilience._types import type_name
 from resilience.connections._config import check_count
 from resilience.connections._slots import Slots
 from resilience.errors import ResilienceError
 
+_HEADER_NAME = re.compile(r"[A-Za-z0-9-]{1,100}")
 _BUSY = frozenset({408, 425, 429})  # the server has no time for us, which is no mistake of the caller's
 
 
@@ -105,11 +108,13 @@ class UpstreamGuard:
         name: before the key in the breakers' names.
         max_keys: breakers that are kept, 1 to 65,535; the least recently used closed ones leave first.
         listed: whether the registry lists its breakers.
+        deadline_header: in which requests carry the milliseconds left to the `deadline` or `timeout` around them,
+            such as ``"X-Request-Timeout-Ms"``, unless they have it already; ``None`` tells upstreams nothing.
         clock: the breakers' clock.
 
     Raises:
         TypeError: for an argument of the wrong type.
-        ValueError: for `max_keys` out of its range.
+        ValueError: for `max_keys` out of its range, or a `deadline_header` that can't be the name of one.
     """
 
     def __init__(
@@ -121,6 +126,7 @@ class UpstreamGuard:
         name: str = "http",
         max_keys: int = 1_000,
         listed: bool = True,
+        deadline_header: str | None = None,
         clock: Clock | None = None,
     ) -> None:
         if breaker is not None and not isinstance(breaker, CircuitBreakerConfig):
@@ -133,8 +139,15 @@ class UpstreamGuard:
         self._name = name
         self._max_keys = check_count("max_keys", max_keys)
         self._listed = listed
+        self._deadline_header = _checked_header(deadline_header)
         self._clock = clock
         self._breakers: OrderedDict[str, CircuitBreaker] = OrderedDict()
+
+    def tell_deadline(self, headers: Any) -> None:
+        """Add to a request's headers how long its caller will still wait."""
+        name = self._deadline_header
+        if name is not None and name not in headers:
+            headers.update(deadline_headers(name))
 
     def breaker(self, key: str) -> CircuitBreaker:
         """Return the breaker of a key, making it on first use."""
@@ -176,6 +189,14 @@ class UpstreamGuard:
                 breaker._settle(token, error, released=True)  # noqa: SLF001 - as above
                 raise
         return GuardedExchange(breaker, token, self._slots, target.host)
+
+
+def _checked_header(name: str | None) -> str | None:
+    if name is not None and not isinstance(name, str):
+        raise TypeError(f"deadline_header must be a string or None, got {type_name(name)}")
+    if name is not None and not _HEADER_NAME.fullmatch(name):
+        raise ValueError(f"deadline_header must be letters, digits and hyphens, got {name!r}")
+    return name
 
 
 class GuardedExchange:

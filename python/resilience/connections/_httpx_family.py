@@ -90,6 +90,7 @@ class GuardedTransportMixin:
             BulkheadFullError: when no place in the pool came free in time.
         """
         exchange = await self._guard.admit(target_of(request))
+        self._guard.tell_deadline(request.headers)
         used = self._transports.enter()
         try:
             response = await contained(used.resource.handle_async_request(request), undo=_close)

@@ -31,6 +31,7 @@ class ConnectionManager:
         breaker: settings of the hosts' breakers.
         key: what shares a breaker, by default each host.
         verify: how to verify HTTPS servers: ``True``, or a context of one's own.
+        deadline_header: tells upstreams how long a request's caller will still wait; see :class:`UpstreamGuard`.
 
     Raises:
         TypeError: for an argument of the wrong type.
@@ -46,6 +47,7 @@ class ConnectionManager:
         breaker: CircuitBreakerConfig | None = None,
         key: Key = by_host,
         verify: ssl.SSLContext | bool = True,
+        deadline_header: str | None = None,
     ) -> None:
         if config is not None and not isinstance(config, ConnectionConfig):
             raise TypeError(f"config must be a ConnectionConfig or None, got {type_name(config)}")
@@ -58,7 +60,9 @@ class ConnectionManager:
         self._redis_url = redis_url
         self._verify = verify
         self._slots = http_slots(self._config)
-        self._guard = UpstreamGuard(breaker=breaker, key=key, slots=self._slots)
+        self._guard = UpstreamGuard(
+            breaker=breaker, key=key, slots=self._slots, deadline_header=deadline_header
+        )
         self._http: HttpPool | None = None
         self._redis: tuple[Any, Any] | None = None
         self._improvements: list[Improvement] = []

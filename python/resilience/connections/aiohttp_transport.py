@@ -34,6 +34,7 @@ class AiohttpGuard:
         host = url.host or ""
         target = Target(request.method, host if url.is_default_port() else f"{host}:{url.port}", url.path)
         exchange = await self._guard.admit(target)
+        self._guard.tell_deadline(request.headers)
         try:
             response = await handler(request)
         except BaseException as error:

@@ -21,6 +21,7 @@ class HttpServer:
         self.release = asyncio.Event()
         self.arrived = asyncio.Semaphore(0)
         self.requests = 0
+        self.last_head = ""
         self.connections = 0
         self.most_at_once = 0
         self.held = 0
@@ -51,7 +52,8 @@ class HttpServer:
         try:
             while True:
                 head = await reader.readuntil(b"\r\n\r\n")
-                method, path, _ = head.decode().split(" ", 2)
+                self.last_head = head.decode()
+                method, path, _ = self.last_head.split(" ", 2)
                 self.requests += 1
                 self._now += 1
                 self.most_at_once = max(self.most_at_once, self._now)

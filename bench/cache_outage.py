@@ -1,8 +1,8 @@
 """What users of the cache notice while Redis is frozen, killed, replaced by an impostor, and restarted.
 
 A real `redis-server` goes through it all while workers read through a local level before it. A stall is how late a
-heartbeat of the event loop comes, by the clock; what of it is this thread's own computing stands beside it, since
-other processes of the machine may take their share too. After each return another process changes a value, and what
+heartbeat of the event loop comes, less what the thread waited for a processor that other processes had; what of it is
+the thread's own computing stands beside it. After each return another process changes a value, and what
 passes until this one sees it is the time to freshness.
 """
 
@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import gc
 import itertools
+import os
 import random
 import subprocess
 import sys
@@ -104,11 +105,25 @@ class Observer:
 
     async def beat(self) -> None:
         """Note how late each wake-up comes, and how much this thread computed until then."""
+        queued = QueuedTime()
         while True:
-            due, computed = time.perf_counter() + BEAT_SECONDS, time.thread_time()
+            due, computed, waited = time.perf_counter() + BEAT_SECONDS, time.thread_time(), queued.seconds()
             await asyncio.sleep(BEAT_SECONDS)
-            self.phase.stall = max(self.phase.stall, time.perf_counter() - due)
+            late = time.perf_counter() - due - (queued.seconds() - waited)
+            self.phase.stall = max(self.phase.stall, late)
             self.phase.computing = max(self.phase.computing, time.thread_time() - computed)
+
+
+class QueuedTime:
+    """What this thread has waited for a processor while it was ready to run; 0 where the system doesn't tell."""
+
+    def __init__(self) -> None:
+        path = Path("/proc/thread-self/schedstat")
+        self._file = os.open(path, os.O_RDONLY) if path.exists() else None
+
+    def seconds(self) -> float:
+        """Return the seconds so far."""
+        return 0.0 if self._file is None else int(os.pread(self._file, 100, 0).split()[1]) / 1e9
 
 
 class Impostor:

@@ -11,7 +11,7 @@ namespace {
 constexpr std::size_t kFitTolerance = 8;
 
 template <typename T>
-void reach(std::vector<T>& items, std::size_t slot, std::size_t limit) {
+void reach(PagedVector<T>& items, std::size_t slot, std::size_t limit) {
   if (slot >= items.capacity()) {  // by half, and no further than needed: memory is counted here
     items.reserve(std::max(slot + 1, std::min(limit, items.size() * 3 / 2)));
   }

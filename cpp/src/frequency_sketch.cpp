@@ -67,12 +67,12 @@ void FrequencySketch::resize(std::size_t capacity) {
     step_halving();
   }
   if (wanted < words_.size() || words_.empty()) {
-    words_ = std::vector<std::uint64_t>(wanted);
+    words_ = PagedVector<std::uint64_t>(wanted);
     increments_ = 0;
   } else if (wanted > words_.size()) {
     // The new index bit splits each block in two: both keep the counts, which stay upper bounds.
     const std::size_t old = words_.size();
-    std::vector<std::uint64_t> grown(wanted);
+    PagedVector<std::uint64_t> grown(wanted);
     for (std::size_t at = 0; at < wanted; at += old) {
       std::copy(words_.begin(), words_.end(), grown.begin() + static_cast<std::ptrdiff_t>(at));
     }

@@ -47,7 +47,7 @@ void HashIndex::update(std::uint32_t hash, std::uint32_t number, std::uint32_t r
 }
 
 void HashIndex::clear() {
-  buckets_ = std::vector<Bucket>(kSmallest);
+  buckets_ = PagedVector<Bucket>(kSmallest);
   size_ = 0;
 }
 
@@ -70,7 +70,7 @@ void HashIndex::place(Bucket bucket) noexcept {
 }
 
 void HashIndex::rebuild(std::size_t bucket_count) {
-  std::vector<Bucket> old(bucket_count);
+  PagedVector<Bucket> old(bucket_count);
   old.swap(buckets_);
   for (const Bucket& bucket : old) {
     if (bucket.number != kNone) {

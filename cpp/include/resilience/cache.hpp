@@ -20,7 +20,6 @@
 #include <memory>
 #include <optional>
 #include <span>
-#include <vector>
 
 #include "resilience/cache_policy.hpp"
 #include "resilience/clock.hpp"
@@ -28,6 +27,7 @@
 #include "resilience/evictions.hpp"
 #include "resilience/hash_index.hpp"
 #include "resilience/load_tokens.hpp"
+#include "resilience/paged_vector.hpp"
 #include "resilience/tag_index.hpp"
 #include "resilience/timer_wheel.hpp"
 
@@ -161,9 +161,9 @@ class Cache {
 
   CacheConfig config_;
   HashIndex index_;
-  std::vector<Entry> entries_;
-  std::vector<std::uint64_t> weights_;  // only when weighted
-  std::vector<Nanos> latest_;           // only with sliding expiry: the deadline that no use can move
+  PagedVector<Entry> entries_;
+  PagedVector<std::uint64_t> weights_;  // only when weighted
+  PagedVector<Nanos> latest_;           // only with sliding expiry: the deadline that no use can move
   Slot free_ = kNoSlot;                 // through Entry::next
   std::unique_ptr<CachePolicy> policy_;
   TimerWheel wheel_;

@@ -12,7 +12,8 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <vector>
+
+#include "resilience/paged_vector.hpp"
 
 namespace resilience {
 
@@ -41,7 +42,7 @@ class FrequencySketch {
   void halve_word(std::size_t word) noexcept;
   void step_halving() noexcept;
 
-  std::vector<std::uint64_t> words_;  // 16 counters each
+  PagedVector<std::uint64_t> words_;  // 16 counters each
   std::size_t capacity_ = 0;
   std::size_t block_mask_ = 0;
   std::size_t cursor_ = 0;  // words below it are halved; at the end when no halving runs

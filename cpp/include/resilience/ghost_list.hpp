@@ -8,9 +8,9 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <vector>
 
 #include "resilience/hash_index.hpp"
+#include "resilience/paged_vector.hpp"
 
 namespace resilience {
 
@@ -36,7 +36,7 @@ class GhostList {
   void forget_at(std::uint32_t position) noexcept;
 
   std::size_t capacity_;
-  std::vector<std::uint32_t> ring_;  // grows to capacity_, then wraps
+  PagedVector<std::uint32_t> ring_;  // grows to capacity_, then wraps
   std::size_t next_ = 0;             // where the ring is written next, once it wraps
   HashIndex index_;                  // hash -> position in the ring
 };

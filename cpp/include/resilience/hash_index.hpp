@@ -8,7 +8,8 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <vector>
+
+#include "resilience/paged_vector.hpp"
 
 namespace resilience {
 
@@ -84,7 +85,7 @@ class HashIndex {
   void place(Bucket bucket) noexcept;
   void rebuild(std::size_t bucket_count);
 
-  std::vector<Bucket> buckets_;
+  PagedVector<Bucket> buckets_;
   std::size_t size_ = 0;
 };
 

@@ -7,9 +7,9 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <vector>
 
 #include "resilience/cache_policy.hpp"
+#include "resilience/paged_vector.hpp"
 
 namespace resilience {
 
@@ -42,7 +42,7 @@ class SlotNodes {
   [[nodiscard]] std::size_t memory_bytes() const noexcept { return nodes_.capacity() * sizeof(SlotNode); }
 
  private:
-  std::vector<SlotNode> nodes_;
+  PagedVector<SlotNode> nodes_;
   std::size_t limit_ = SIZE_MAX;
 };
 

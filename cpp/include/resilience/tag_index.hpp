@@ -10,9 +10,9 @@
 #include <cstdint>
 #include <span>
 #include <unordered_map>
-#include <vector>
 
 #include "resilience/cache_policy.hpp"
+#include "resilience/paged_vector.hpp"
 
 namespace resilience {
 
@@ -42,7 +42,7 @@ class TagIndex {
 
   [[nodiscard]] std::uint32_t take_link();
 
-  std::vector<Link> links_;
+  PagedVector<Link> links_;
   std::uint32_t free_ = kNone;                                    // through next_of_slot
   std::unordered_map<std::uint64_t, std::uint32_t> first_entry_;  // tag -> link
   std::unordered_map<Slot, std::uint32_t> first_tag_;             // slot -> link

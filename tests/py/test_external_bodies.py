@@ -1,5 +1,6 @@
 """Bodies of external APIs: their bound, their packing, and how they come."""
 
+import asyncio
 import gzip
 import ssl
 import tracemalloc
@@ -17,6 +18,8 @@ from resilience.external import (
 from resilience.testing import ManualClock
 from support.api_server import Reply, api_server
 from support.sample_api import sample_apis
+from support.storm import REQUESTS, CancelStorm
+from support.until import until
 
 
 @pytest.fixture
@@ -91,6 +94,29 @@ async def test_a_packed_body_is_unpacked_and_its_connection_used_again(make, ser
     for _ in range(3):
         assert (await api.request("live")).value == [1, 2]
     assert transport.network.opened == 1
+
+
+async def test_requests_cancelled_at_random_points_lose_no_place_and_no_connection(make, server):
+    transport = PooledTransport()
+    api = make({"concurrency": 10, "cache": {"ttl": "0s"}}, transport=transport)
+    server.answer = lambda asked: Reply(
+        gzip.compress(asked.path.encode()), headers={"Content-Encoding": "gzip"}
+    )
+
+    async def request(number):
+        assert (await api.request("path", id=number)).value == f"/path/{number}"
+
+    storm = CancelStorm(request, seed=11)
+    await storm.run()
+    assert min(storm.finished, storm.cancelled) > REQUESTS / 20
+    assert api.breaker.failure_count == 0
+    server.answer, asked = None, len(server.asked)
+    server.reply = Reply(b"x", held=True)
+    held = [asyncio.create_task(api.request("path", id=f"held-{number}")) for number in range(10)]
+    await until(lambda: len(server.asked) == asked + 10)
+    server.release.set()
+    assert {(await each).value for each in held} == {"x"}
+    assert transport.network.connections <= 10
 
 
 async def test_tls_is_verified(make, clock):

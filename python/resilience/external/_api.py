@@ -34,6 +34,7 @@ _LOOKED_AT = 16 * 1024  # bytes of a refusal
 _PARSED_IN_THREAD = 64 * 1024  # bytes from which on parsing would hold the event loop up
 _PROBE_BYTES = 64 * 1024
 _TOO_MANY = 429
+_LONGEST_OPEN = 300.0  # seconds, where a breaker sets no other
 _BUSY = frozenset({408, _TOO_MANY})
 _SERVER_ERRORS = 500
 _READABLE = re.compile(r"application/(problem\+)?json|text/plain")
@@ -244,7 +245,12 @@ class ExternalApi:
         if wait:
             self._breaker.trip(wait)
             self._breaker._hold_open()  # noqa: SLF001 - it asked for this time: no probe ends it early
+            wait = min(wait, self._longest_open())
         return ApiStatusError(self.name, reason, status, wait)
+
+    def _longest_open(self) -> float:
+        settings = self._breaker.config
+        return settings.max_recovery_timeout or max(_LONGEST_OPEN, settings.recovery_timeout)
 
     def _detail(self, received: Received) -> str:
         """What the API says of its refusal, where that is for people to read."""

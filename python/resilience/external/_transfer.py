@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+from resilience.connections._contained import contained
 from resilience.connections._optional import require
 from resilience.external._errors import AnswerTooLargeError, ApiUnreachableError, MalformedAnswerError
 
@@ -29,6 +30,10 @@ class Received:
     status: int
     headers: Any
     body: bytes
+
+
+async def _close(response: Any) -> None:
+    await response.aclose()
 
 
 class Transfer:
@@ -71,11 +76,11 @@ class Transfer:
                 headers={**headers, "Accept-Encoding": "gzip"},
                 extensions={"timeout": self._timeouts},
             )
-            response = await self._transport.handle_async_request(request)
+            response = await contained(self._transport.handle_async_request(request), undo=_close)
             try:
                 body = await self._read(response, limit)
             finally:
-                await response.aclose()
+                await contained(_close(response))
         except (self._httpx.HTTPError, self._httpx.InvalidURL) as error:
             # without its cause: that one holds the request, and so the key
             raise ApiUnreachableError(self._api, f"no answer: {type(error).__name__}") from None

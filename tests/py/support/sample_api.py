@@ -16,6 +16,7 @@ API = {
     ],
     "operations": {
         "read": {"path": "/read/{id}", "parser": "json"},
+        "path": {"path": "/path/{id}", "parser": "text", "cache": {"ttl": "0s", "keep": "0s"}},
         "live": {"path": "/live", "parser": "json", "cache": {"ttl": "0s", "keep": "0s"}},
     },
 }

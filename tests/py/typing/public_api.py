@@ -1,9 +1,10 @@
 """What type checkers must see in the public API: mypy and pyright read this file, nothing runs it."""
 
 from pathlib import Path
-from typing import assert_type
+from typing import Any, assert_type
 
 import resilience
+from resilience.external import Answer, ApiSpec, Catalogue, ExternalApi, load_catalog
 from resilience.providers import LLMRouter, Provider, StreamEvent, Usage
 
 
@@ -35,3 +36,17 @@ async def a_router_answers_whole_and_in_pieces(provider: Provider) -> None:
         assert_type(event, StreamEvent)
     assert_type((await router.embed(["a"])).vectors, list[list[float]])
     assert_type(router.breakers, dict[str, resilience.CircuitBreaker])
+
+
+async def an_external_api_gives_answers_with_their_age(api: ExternalApi) -> None:
+    answer = await api.request("search", query="text", limit=5)
+    assert_type(answer, Answer[Any])
+    assert_type(answer.age, float)
+    assert_type(answer.because, resilience.ResilienceError | None)
+    assert_type(api.breaker, resilience.CircuitBreaker)
+
+
+def a_catalogue_maps_names_to_apis() -> None:
+    catalogue = load_catalog("apis.yaml")
+    assert_type(catalogue, Catalogue)
+    assert_type(catalogue["arxiv"], ApiSpec)

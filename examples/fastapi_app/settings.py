@@ -35,6 +35,7 @@ class Settings(BaseSettings):
     host: str = "127.0.0.1"
     port: int = Field(default=8003, ge=0, le=65535)
     workers: int = Field(default=1, ge=1, le=64)
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
     test_endpoints: bool | None = Field(default=None, description="default: on in development only")
     admin_token: SecretStr | None = None
 

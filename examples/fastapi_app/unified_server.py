@@ -5,6 +5,7 @@ environment and `.env`, some also from the command line.
 """
 
 import contextlib
+import multiprocessing
 import os
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -21,6 +22,7 @@ import cache_metrics
 import command_line
 import comprehensive_metrics
 import files
+import json_logs
 import live_events
 import models
 import nlp_processor
@@ -79,6 +81,8 @@ def create_app(settings: Settings) -> FastAPI:
 
     @contextlib.asynccontextmanager
     async def running(app: FastAPI) -> AsyncIterator[None]:
+        if multiprocessing.parent_process() is not None:  # a worker, which begins without the server's set-up
+            json_logs.set_up(settings.log_level)
         async with services.running(), lifespan(app):
             yield
 
@@ -123,6 +127,7 @@ def serve(settings: Settings) -> None:
 def main() -> None:
     """Serve by the settings; several workers share one local upstream, which they learn of by environment."""
     settings = get_settings()
+    json_logs.set_up(settings.log_level)
     if settings.workers == 1 or not settings.starts_local_upstream:
         serve(settings)
         return

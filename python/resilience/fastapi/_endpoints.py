@@ -6,6 +6,7 @@ A template in the configuration, as `{"endpoints": {"/api/agents/{agent_id}/run"
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
 from enum import IntEnum
@@ -106,6 +107,12 @@ class EndpointPolicy:
         self.breaker: CircuitBreaker | None = None
         if config.circuit_breaker is not None:
             self.breaker = get_circuit_breaker(f"endpoint {name}", config.circuit_breaker)
+            with contextlib.suppress(
+                ModuleNotFoundError
+            ):  # without OpenTelemetry there are no spans to note it in
+                from resilience.observability.tracing import note_event
+
+                self.breaker.add_listener(note_event)
 
     async def fallback_response(self, scope: Scope) -> Response | None:
         """Return what stands in for a rejected call; None when nothing does."""

@@ -13,6 +13,7 @@ from resilience._loop_lag import LoopLag
 from resilience.fastapi._admin import AdminPolicy
 from resilience.fastapi._admission import Admission
 from resilience.fastapi._config import FastAPIConfig
+from resilience.fastapi._correlation import correlation_id
 from resilience.fastapi._endpoints import EndpointTable
 from resilience.fastapi._health import (
     DependencyChecks,
@@ -22,7 +23,7 @@ from resilience.fastapi._health import (
     health_router,
 )
 from resilience.fastapi._metrics import MetricSources, dependency_families, http_families, metrics_router
-from resilience.fastapi._middleware import ResilienceMiddleware
+from resilience.fastapi._middleware import ResilienceMiddleware, route_of
 from resilience.fastapi._openapi import describe_problems
 from resilience.fastapi._problems import add_problem_handlers
 from resilience.fastapi._request_metrics import RequestMetrics
@@ -91,7 +92,7 @@ def install(
         endpoints=state.endpoints,
         admission=state.admission,
         max_body_bytes=config.max_body_bytes,
-        cache=cache,
+        cache=_traced(cache),
         lifecycle=state.lifecycle,
     )
     add_problem_handlers(app)
@@ -100,6 +101,20 @@ def install(
     app.include_router(circuit_breaker_router)
     app.include_router(metrics_router)
     return state
+
+
+def _traced(cache: Callable[[ASGIApp], ASGIApp] | None) -> Callable[[ASGIApp], ASGIApp] | None:
+    """Return what wraps the application: the cache, and around it spans where OpenTelemetry is installed."""
+    try:
+        from resilience.observability.tracing import RequestSpans
+    except ModuleNotFoundError:
+        return cache
+
+    def wrap(app: ASGIApp) -> ASGIApp:
+        inner = app if cache is None else cache(app)
+        return RequestSpans(inner, correlation_id=correlation_id, route_of=route_of)
+
+    return wrap
 
 
 def _process_families(state: Resilience) -> Iterable[Family]:

@@ -1,12 +1,13 @@
 """How providers are described, what they are given by default, and what importing them costs."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from resilience import Timeouts
+from resilience import Timeouts, providers
 from resilience.providers import LLMRouter, Price, Provider
 from resilience.providers._llm.kinds import KINDS
 from support.llm import Scripted
@@ -170,3 +171,10 @@ def test_the_first_example_of_the_guide_runs_as_pasted_without_any_provider(monk
     done = run(program.replace('via="http"', 'via="http", base_url="http://127.0.0.1:9"'))
     assert done.stdout.startswith("fallback: Nobody can answer right now."), done.stderr
     assert done.stdout.count("Nobody can answer") == 2
+
+
+def test_type_checkers_read_the_names_that_programs_find():
+    stub = Path(providers.__file__).with_suffix(".pyi").read_text()
+    assert sorted(re.findall(r"(\w+) as \1", stub)) == providers.__all__
+    with pytest.raises(AttributeError, match="nothing_of_the_kind"):
+        providers.nothing_of_the_kind  # noqa: B018 - asked for on purpose

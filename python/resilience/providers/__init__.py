@@ -1,31 +1,11 @@
 """Language models and other APIs behind one door: failover, limits, budgets and answers that are what they say.
 
 Names are loaded on first use, and client libraries only when a provider that needs one is made, with an error that
-names the extra: importing this module imports none of them.
+names the extra: importing this module imports none of them. ``__init__.pyi`` says the same to type checkers.
 """
 
 import importlib
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from resilience.providers._llm.errors import (
-        AnswerTooLargeError,
-        BadCredentialsError,
-        BadRequestError,
-        BudgetExceededError,
-        MalformedAnswerError,
-        ProviderConnectionError,
-        ProviderError,
-        ProviderStatusError,
-        StreamInterruptedError,
-        UnknownModelError,
-        UnpricedModelError,
-        UnsupportedRequestError,
-    )
-    from resilience.providers._llm.ledger import Budget
-    from resilience.providers._llm.provider import Provider
-    from resilience.providers._llm.router import LLMRouter
-    from resilience.providers._llm.types import Completion, Embeddings, Price, StreamEvent, Usage
+from typing import Any
 
 _MODULES = {
     "_llm.errors": (
@@ -55,28 +35,7 @@ _MODULES = {
 }
 _HOMES = {name: module for module, names in _MODULES.items() for name in names}
 
-__all__ = [
-    "AnswerTooLargeError",
-    "BadCredentialsError",
-    "BadRequestError",
-    "Budget",
-    "BudgetExceededError",
-    "Completion",
-    "Embeddings",
-    "LLMRouter",
-    "MalformedAnswerError",
-    "Price",
-    "Provider",
-    "ProviderConnectionError",
-    "ProviderError",
-    "ProviderStatusError",
-    "StreamEvent",
-    "StreamInterruptedError",
-    "UnknownModelError",
-    "UnpricedModelError",
-    "UnsupportedRequestError",
-    "Usage",
-]
+__all__ = sorted(_HOMES)  # noqa: PLE0605 - a list, only not a literal one
 
 
 def __getattr__(name: str) -> Any:
@@ -85,3 +44,7 @@ def __getattr__(name: str) -> Any:
     value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
     globals()[name] = value
     return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

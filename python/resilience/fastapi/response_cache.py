@@ -93,29 +93,37 @@ class ResponseCache:
         """Serve one request."""
         if scope["type"] != "http" or (self._serves is not None and not self._serves(scope["path"])):
             await self._app(scope, receive, send)
-        elif scope["method"] not in _READS:
+            return
+        method = scope["method"]
+        if method not in _READS:
             await self._change(scope, receive, send)
-        else:
-            await self._read(scope, receive, send)
-
-    async def _read(self, scope: Scope, receive: Receive, send: Send) -> None:
-        wanted = _headers_of(scope["headers"])
-        asked = _directives(wanted.get(b"cache-control", b""))
+            return
+        wanted = _request_headers(scope["headers"])
+        asked = _directives(wanted[b"cache-control"]) if b"cache-control" in wanted else {}
         if b"no-store" in asked or b"range" in wanted:
             await self._app(scope, receive, send)
             return
         key = self._key(scope, wanted)
-        if b"no-cache" not in asked:
-            found = self.cache.get(key)
-            if isinstance(found, _Varies):
-                found = self.cache.get((key, _values(found.names, wanted)))
-            if isinstance(found, _Stored):
-                scope["route"] = found.route
-                await self._serve(found, scope["method"], wanted, send)
-                return
-        if scope["method"] == "HEAD":
+        stored = None if b"no-cache" in asked else self._find(key, wanted)
+        if stored is not None:  # served from here: another coroutine would cost more than the look-up
+            scope["route"] = stored.route
+            start, body = self._answer(stored, method, wanted)
+            await send(start)
+            await send(body)
+        elif method == "HEAD":
             await self._app(scope, receive, send)
-            return
+        else:
+            await self._load(key, wanted, scope, receive, send)
+
+    def _find(self, key: _Key, wanted: dict[bytes, bytes]) -> _Stored | None:
+        found = self.cache.get(key)
+        if isinstance(found, _Varies):
+            found = self.cache.get((key, _values(found.names, wanted)))
+        return found if isinstance(found, _Stored) else None
+
+    async def _load(
+        self, key: _Key, wanted: dict[bytes, bytes], scope: Scope, receive: Receive, send: Send
+    ) -> None:
         recorder = _Recorder(send, self._max_body)
         token = self.cache._begin_load()  # noqa: SLF001 - a change meanwhile must not be undone
         try:
@@ -137,15 +145,15 @@ class ResponseCache:
 
         await self._app(scope, receive, watch if scope["method"] not in _HARMLESS else send)
 
-    async def _serve(self, stored: _Stored, method: str, wanted: dict[bytes, bytes], send: Send) -> None:
+    def _answer(self, stored: _Stored, method: str, wanted: dict[bytes, bytes]) -> tuple[Message, Message]:
         age = (b"age", b"%d" % max(0, int(self.cache._now() - stored.stored_at)))  # noqa: SLF001
-        if _matches(wanted.get(b"if-none-match"), stored.etag):
+        if b"if-none-match" in wanted and _matches(wanted[b"if-none-match"], stored.etag):
             headers = [header for header in stored.headers if header[0] in _REPEATED]
             status, body = _NOT_MODIFIED, b""
         else:
             headers, status, body = stored.headers, _OK, stored.body if method == "GET" else b""
-        await send({"type": "http.response.start", "status": status, "headers": [*headers, age]})
-        await send({"type": "http.response.body", "body": body})
+        start = {"type": "http.response.start", "status": status, "headers": [*headers, age]}
+        return start, {"type": "http.response.body", "body": body}
 
     def _key(self, scope: Scope, wanted: dict[bytes, bytes]) -> _Key:
         subject = None if self._subject is None else self._subject(scope)
@@ -225,6 +233,12 @@ class _Recorder:
         return b"".join(self._chunks) if self._complete and self._room >= 0 else None
 
 
+def _request_headers(headers: Any) -> dict[bytes, bytes]:
+    """Return a request's headers, whose names are lower-case by the rules of ASGI."""
+    found = dict(headers)
+    return found if len(found) == len(headers) else _headers_of(headers)
+
+
 def _headers_of(headers: Any) -> dict[bytes, bytes]:
     """Return headers by their lower-case name; those given more than once are joined, as RFC 9110 has it."""
     found: dict[bytes, bytes] = {}
@@ -252,10 +266,8 @@ def _values(names: tuple[bytes, ...], wanted: dict[bytes, bytes]) -> tuple[bytes
     return tuple(wanted.get(name) for name in names)
 
 
-def _matches(condition: bytes | None, etag: bytes) -> bool:
+def _matches(condition: bytes, etag: bytes) -> bool:
     """Compare weakly, as ``If-None-Match`` wants it."""
-    if condition is None:
-        return False
     tags = {tag.strip().removeprefix(b"W/") for tag in condition.split(b",")}
     return b"*" in tags or etag.removeprefix(b"W/") in tags
 

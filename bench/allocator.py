@@ -184,6 +184,10 @@ def main() -> None:
             },
             "compared": {row.name: row.figures for row in rows},
             "verdict": verdict,
+            "median cold % of reactive": {
+                "resilience": 100 - statistics.median(row.figures["cold cut %"] for row in rows),
+                "reactive scaling": 100.0,
+            },
             f"share below the {HIGH} forecast": covered,
             "cost": timing,
         },

@@ -70,6 +70,13 @@ MEASURES = (
     Measure(
         "batches of 100", "batcher", ("batches of 100",), "resilience", "{:,.0f} items/s", lambda _: True, max
     ),
+    Measure(
+        "workers that start too late, for as many worker-hours",
+        "allocator",
+        ("median cold % of reactive",),
+        "resilience",
+        "{:.0f} %",
+    ),
 )
 
 

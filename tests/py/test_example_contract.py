@@ -39,3 +39,31 @@ def test_promtool_accepts_the_metrics():
     done = subprocess.run([promtool, "check", "metrics"], check=False, input=text, capture_output=True)
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stderr == b""
+
+
+def test_every_route_breaker_cache_batcher_and_pool_has_metrics():
+    with example_server() as program:
+        paths = program.get("/openapi.json").json()["paths"]
+        called = set()
+        for path, operations in paths.items():
+            if "get" in operations and "{" not in path:
+                program.get(path)
+                called.add(path)
+        components = program.get("/api/metrics/comprehensive").json()["components"]
+        breakers = program.get("/circuit-breakers/health").json()["circuit_breakers"]
+        text = program.get("/metrics").body.decode()
+    caches = {name for name in components["cache_monitoring"]["caches"] if name != "redis"}
+    wanted = {
+        "resilience_http_requests_total": ("route", called),
+        "resilience_http_request_duration_seconds_count": ("route", called),
+        "resilience_circuit_breaker_state": ("name", set(breakers)),
+        "resilience_circuit_breaker_calls_total": ("name", set(breakers)),
+        "resilience_cache_lookups_total": ("name", caches),
+        "resilience_batcher_requests_total": ("name", set(components["request_batching"])),
+        "resilience_pool_size": ("name", set(components["connection_pooling"]["pools"])),
+    }
+    for family, (label, names) in wanted.items():
+        lines = [line for line in text.splitlines() if line.startswith(family + "{")]
+        missing = {name for name in names if not any(f'{label}="{name}"' in line for line in lines)}
+        assert names, family
+        assert not missing, f"{family} knows nothing of {missing}"

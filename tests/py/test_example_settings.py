@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+import settings_page
 from example_support import EXAMPLE
 from settings import Settings
 from validate_env import problems
@@ -55,3 +56,15 @@ def test_the_script_exits_by_the_result(file, line, status):
     done = subprocess.run([SCRIPT, file], env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == status
     assert ("RESILIENCE_PORT" in done.stderr) == bool(status)
+
+
+def test_the_page_of_settings_is_what_settings_and_sample_say():
+    assert settings_page.PAGE.read_text() == settings_page.page(), "run examples/fastapi_app/settings_page.py"
+
+
+def test_the_page_names_every_setting_once_with_a_meaning():
+    rows = list(settings_page.variables())
+    names = [name.removeprefix("RESILIENCE_") for name, _, _ in rows]
+    assert len(names) == len(set(names))
+    assert {name.upper() for name in Settings.model_fields} <= set(names)
+    assert all(comment for _, _, comment in rows)

@@ -1,0 +1,127 @@
+"""The architecture score: full when everything works, less and with its reason when any part is broken."""
+
+from datetime import UTC, datetime
+from types import SimpleNamespace
+
+import pytest
+
+from resilience.fastapi import RequestMetrics
+from score import score
+
+
+def working():
+    """Services of which every part is as it should be."""
+    metrics = RequestMetrics()
+    for _ in range(100):
+        metrics.observe("GET", "/healthz", 200, 0.0005)
+    batcher = {"total_batches": 3, "efficiency_ratio": 0.9}
+    return SimpleNamespace(
+        resilience=SimpleNamespace(metrics=metrics),
+        pooling=SimpleNamespace(least=0.6, improvement={"http": 0.6}, reason=None),
+        dispatcher=SimpleNamespace(openings=2, most_failures_to_open=3, recoveries=1, triggered_openings=1),
+        settings=SimpleNamespace(has_test_endpoints=True),
+        caches={"answers": lambda: {"hits": 90, "misses": 10}},
+        batchers={name: lambda: batcher for name in ("llm_batcher", "embedding_batcher")},
+        allocator=lambda: {
+            "optimization_status": "active",
+            "last_sample_time": datetime.now(UTC).timestamp() - 30,
+        },
+    )
+
+
+def slow_probes(services):
+    for _ in range(100):
+        services.resilience.metrics.observe("GET", "/healthz", 200, 0.05)
+
+
+def failing_requests(services):
+    for _ in range(10):
+        services.resilience.metrics.observe("GET", "/items", 500, 0.001)
+
+
+def no_gain(services):
+    services.pooling.least = 0.1
+
+
+def no_upstream_to_probe(services):
+    services.pooling.least, services.pooling.reason = None, "the upstream is away"
+
+
+def no_dispatcher(services):
+    services.dispatcher = None
+
+
+def late_opening(services):
+    services.dispatcher.most_failures_to_open = 7
+
+
+def no_recovery(services):
+    services.dispatcher.recoveries = 0
+
+
+def untested_breakers(services):
+    services.dispatcher.triggered_openings = 0
+
+
+def cold_cache(services):
+    services.caches["answers"] = lambda: {"hits": 1, "misses": 9}
+
+
+def empty_batches(services):
+    services.batchers["llm_batcher"] = lambda: {"total_batches": 9, "efficiency_ratio": 0.2}
+
+
+def missing_batcher(services):
+    del services.batchers["embedding_batcher"]
+
+
+def no_allocator(services):
+    services.allocator = None
+
+
+def stale_allocator(services):
+    services.allocator = lambda: {"optimization_status": "active", "last_sample_time": 1.0}
+
+
+BROKEN = [
+    (slow_probes, {"response_times"}, 80),
+    (failing_requests, {"success_rate"}, 80),
+    (no_gain, {"connection_pooling"}, 80),
+    (no_upstream_to_probe, {"connection_pooling"}, 80),
+    (no_dispatcher, {"circuit_breakers", "breaker_testing"}, 75),
+    (late_opening, {"circuit_breakers"}, 80),
+    (no_recovery, {"circuit_breakers"}, 80),
+    (untested_breakers, {"breaker_testing"}, 95),
+    (cold_cache, {"cache_hit_rate"}, 95),
+    (empty_batches, {"request_batching"}, 95),
+    (missing_batcher, {"request_batching"}, 95),
+    (no_allocator, {"predictive_allocation"}, 95),
+    (stale_allocator, {"predictive_allocation"}, 95),
+]
+
+
+def test_everything_working_scores_100_with_evidence_for_each_point():
+    total, details = score(working())
+    assert total == 100
+    assert all(detail["points"] == detail["possible"] and detail["evidence"] for detail in details.values())
+
+
+@pytest.mark.parametrize(
+    ("broken", "lost", "total"), BROKEN, ids=lambda each: getattr(each, "__name__", None)
+)
+def test_a_broken_part_costs_its_points_and_says_why(broken, lost, total):
+    services = working()
+    broken(services)
+    points, details = score(services)
+    assert points == total
+    assert {name for name, detail in details.items() if detail["points"] == 0} == lost
+    assert all(details[name]["evidence"] and details[name]["requirement"] for name in lost)
+
+
+def test_a_server_that_has_done_nothing_yet_has_earned_nothing_by_measurement():
+    services = working()
+    services.resilience.metrics = RequestMetrics()
+    services.caches, services.batchers = {}, {}
+    _, details = score(services)
+    without = {"response_times", "success_rate", "cache_hit_rate", "request_batching"}
+    assert {name for name, detail in details.items() if detail["points"] == 0} == without

@@ -1,25 +1,23 @@
-"""How a circuit breaker tells of itself: the log, its listeners and the events they get."""
+"""How a circuit breaker tells of itself: the log, its listeners and the events they get.
+
+The events' classes are imported when the first is told: making them takes a fifth of what a first breaker does.
+"""
+
+from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from resilience import _core
 from resilience._event_queue import EventQueue
 from resilience._types import STATES, State, type_name
-from resilience.events import (
-    CallFailed,
-    CallIgnored,
-    CallRejected,
-    CallSucceeded,
-    Event,
-    Reset,
-    SlowCall,
-    StateChanged,
-)
+
+if TYPE_CHECKING:
+    from resilience.events import Event
 
 _log = logging.getLogger("resilience.circuit_breaker")
-Listener = Callable[[Event], object]
+Listener = Callable[["Event"], object]
 _BY_HAND = frozenset({State.FORCED_OPEN, State.DISABLED, State.METRICS_ONLY})
 
 
@@ -72,14 +70,18 @@ class TellingBreaker(_core.CircuitBreakerBase):
             STATES[new].value,
             f" ({reason})" if reason else "",
         )
-        self._emit(
-            lambda: StateChanged(
-                name=self._name, timestamp=self._unix_time(), old=STATES[old], new=STATES[new], reason=reason
+        if self._events is not None:
+            from resilience.events import StateChanged
+
+            now = self._unix_time()
+            self._emit(
+                StateChanged(name=self._name, timestamp=now, old=STATES[old], new=STATES[new], reason=reason)
             )
-        )
 
     def _tell(self, kind: str, duration: float, error: Any) -> None:
         """Announce an outcome; called by the core while somebody listens."""
+        from resilience.events import CallFailed, CallIgnored, CallRejected, CallSucceeded, SlowCall
+
         name, now = self._name, self._unix_time()
         event: Event
         if kind == "succeeded":
@@ -92,11 +94,14 @@ class TellingBreaker(_core.CircuitBreakerBase):
             event = SlowCall(name=name, timestamp=now, duration=duration)
         else:
             event = CallIgnored(name=name, timestamp=now, duration=duration, error=error)
-        self._emit(lambda: event)
+        self._emit(event)
 
-    def _emit(self, make: Callable[[], Event]) -> None:
+    def _emit(self, event: Event) -> None:
         if self._events is not None:
-            self._events.deliver(make(), lambda: self._listeners)
+            self._events.deliver(event, lambda: self._listeners)
 
     def _tell_reset(self) -> None:
-        self._emit(lambda: Reset(name=self._name, timestamp=self._unix_time()))
+        if self._events is not None:
+            from resilience.events import Reset
+
+            self._emit(Reset(name=self._name, timestamp=self._unix_time()))

@@ -4,13 +4,18 @@ Whoever adds an event delivers it, unless somebody is delivering already: that o
 So a listener may cause events itself, and no lock is held that a listener, a finalizer or a fork could block on.
 """
 
+from __future__ import annotations
+
 import logging
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
-from resilience.events import Event
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from resilience.events import Event
 
 _log = logging.getLogger("resilience")
 _forks = 0

@@ -7,12 +7,14 @@ import asyncio
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from resilience import _core
 from resilience._breaker_events import TellingBreaker
-from resilience._health_check import CheckProber, HealthCheck
 from resilience._types import STATES, State
+
+if TYPE_CHECKING:
+    from resilience._health_check import CheckProber, HealthCheck
 
 _SHORTEST, _LONGEST = 0.001, 3600
 _MOST_SUCCESSES = 1000
@@ -123,9 +125,11 @@ class ProbedBreaker(TellingBreaker):
 
     __slots__ = ("_probers",)
 
-    _probers: tuple[BreakerProber | CheckProber, ...]
+    _probers: "tuple[BreakerProber | CheckProber, ...]"
 
-    def add_health_probe(self, probe: HealthProbe | HealthCheck | str, **settings: Any) -> Callable[[], None]:
+    def add_health_probe(
+        self, probe: "HealthProbe | HealthCheck | str", **settings: Any
+    ) -> Callable[[], None]:
         """Probe the callee while the breaker is open, and close it early when the callee is back.
 
         Args:

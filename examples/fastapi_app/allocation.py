@@ -80,9 +80,9 @@ class Allocation:
             if playing is not None:
                 playing.cancel()
                 await asyncio.gather(playing, return_exceptions=True)
-            await self.allocator.stop_monitoring()
             if workers is not None:
-                workers.close()
+                workers.close()  # before a resize that waits for this very worker to go
+            await self.allocator.stop_monitoring()
 
 
 def _live(services: Services) -> PredictiveResourceAllocator:

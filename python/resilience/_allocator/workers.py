@@ -27,7 +27,8 @@ class WorkerProcesses:
     """Counts the workers that serve, and asks their supervisor for more or fewer.
 
     Make one in each worker, when it is ready to serve. `resize` suits `bind("workers", ...)`: it returns once as many
-    serve as were asked for, so that how long a start takes is learned; in all workers but one it only counts.
+    serve as were asked for, so that how long a start takes is learned; in all workers but one it only counts. Close
+    it before the monitoring stops: the worker that is told to go may be the one that waits for it.
 
     Args:
         supervisor: Its process id; it takes SIGTTIN and SIGTTOU as gunicorn does.

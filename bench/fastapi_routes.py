@@ -68,11 +68,12 @@ def _cpu_ticks(pid: int) -> int:
 
 
 @contextlib.contextmanager
-def served(name: str, workers: int = 1) -> Iterator[Server]:
-    """Serve one of the applications until left."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+def served(name: str, workers: int = 1, port: int | None = None) -> Iterator[Server]:
+    """Serve one of the applications until left, on a free port unless told."""
+    if port is None:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
     paths = [str(HERE / "served"), str(HERE.parent / "python")]
     command = [sys.executable, "-m", "uvicorn", f"apps:{name}", "--port", str(port)]
     command += ["--workers", str(workers), "--no-access-log", "--log-level", "error"]

@@ -84,3 +84,53 @@ def peers() -> FastAPI:
     app.add_middleware(CorrelationIdMiddleware)
     Instrumentator().instrument(app).expose(app)
     return app
+
+
+def isolated() -> FastAPI:
+    """Return two endpoints that each ask an upstream of their own, and one that has a second to turn to."""
+    import os
+
+    import httpx
+
+    from resilience import CircuitBreaker, Pipeline, fallback, retry
+    from resilience.connections import GuardedHttpxTransport, UpstreamGuard
+    from resilience.fastapi import install, lifespan
+
+    urls = {name: os.environ[f"UPSTREAM_{name.upper()}"] for name in ("steady", "failing")}
+    http = httpx.AsyncClient(transport=GuardedHttpxTransport(UpstreamGuard()))
+    breaker = {"failure_threshold": 3, "recovery_timeout": 1.0}
+    app = FastAPI(lifespan=lifespan)
+    install(
+        app,
+        {"endpoints": {"/steady": {"circuit_breaker": breaker}, "/failing": {"circuit_breaker": breaker}}},
+    )
+
+    async def ask(name: str) -> dict[str, Any]:
+        answer = await http.get(urls[name])
+        answer.raise_for_status()
+        return dict(answer.json())
+
+    @app.get("/steady")
+    async def steady() -> dict[str, Any]:
+        return await ask("steady")
+
+    @app.get("/failing")
+    async def failing() -> dict[str, Any]:
+        return await ask("failing")
+
+    async def second() -> dict[str, Any]:
+        return await ask("steady")
+
+    provider = Pipeline(
+        fallback=fallback(second, on=Exception),
+        retry=retry(on=httpx.HTTPError, attempts=2, wait_initial=0.01),
+        circuit_breaker=CircuitBreaker("first provider", recovery_timeout=1.0),
+        timeout=1.0,
+    )
+
+    @app.get("/answer")
+    @provider
+    async def answer() -> dict[str, Any]:
+        return await ask("failing")
+
+    return app

@@ -1,7 +1,7 @@
 """OpenTelemetry: a span a request, and what policies decide as events of the span they decide in.
 
 Needs the extra `otel`, which is OpenTelemetry's API alone; whoever wants to see spans brings an SDK. Without a
-provider a request passes through unmeasured.
+provider, which has to be set before the first request, requests pass through unmeasured.
 """
 
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -45,10 +45,13 @@ class RequestSpans:
         self._correlation_id = correlation_id
         self._route_of = route_of
         self._tracer = trace.get_tracer("resilience")
+        self._is_heard: bool | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request within a span."""
-        if scope["type"] != "http" or not has_provider():
+        if self._is_heard is None:  # looked up once: each look would cost as much as all the rest
+            self._is_heard = has_provider()
+        if not self._is_heard or scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         current = trace.get_current_span()

@@ -5,10 +5,12 @@ may be shed goes first: sheddable requests from half of the limit on and while t
 ones at the limit, critical ones at one and a half times the limit.
 """
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from time import monotonic
 
+from resilience._adaptive_limit import AdaptiveLimit
 from resilience.fastapi._endpoints import Priority
 
 DEFAULT_MAX_ACTIVE = 1_000
@@ -24,6 +26,7 @@ class Admission:
 
     Attributes:
         max_active: Requests in progress beyond which normal ones are refused, at least 1; may be changed.
+        adaptive: Estimates from the time requests take how many may be in progress, up to `max_active`.
         max_lag: Seconds of event-loop lag at which sheddable requests are refused; normal ones at twice that.
         lag: Returns the present lag in seconds; None watches no lag.
     """
@@ -31,6 +34,7 @@ class Admission:
     max_active: int = DEFAULT_MAX_ACTIVE
     max_lag: float = DEFAULT_MAX_LAG
     lag: Callable[[], float] | None = None
+    adaptive: AdaptiveLimit | None = None
     refused: int = 0
     _lag: float = 0.0
     _lag_read_at: float = float("-inf")
@@ -41,9 +45,32 @@ class Admission:
         if not self.max_lag > 0:
             raise ValueError(f"max_lag must be above 0 seconds, got {self.max_lag!r}")
 
+    @property
+    def limit(self) -> int:
+        """Requests in progress beyond which normal ones are refused now."""
+        return self.max_active if self.adaptive is None else min(self.max_active, self.adaptive.limit)
+
+    @contextlib.contextmanager
+    def measured(self) -> Iterator[None]:
+        """Let the estimate learn from one request; a timeout or a refusal further in says that it was too much."""
+        adaptive = self.adaptive
+        # the door has decided already, so nobody waits; a critical one beyond the limit teaches nothing
+        if adaptive is None or not adaptive._machine.try_acquire():  # noqa: SLF001
+            yield
+            return
+        started, outcome = adaptive._clock.now(), "ignored"  # noqa: SLF001
+        try:
+            yield
+            outcome = "success"
+        except TimeoutError:
+            outcome = "dropped"
+            raise
+        finally:
+            adaptive._machine.release(started, outcome)  # noqa: SLF001
+
     def refuses(self, active: int, priority: Priority) -> bool:
         """Decide on one more request beside `active` others, and count a refusal."""
-        if active < self.max_active * _SHARE[priority] and not self._lags(priority):
+        if active < self.limit * _SHARE[priority] and not self._lags(priority):
             return False
         self.refused += 1
         return True

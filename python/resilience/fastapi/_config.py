@@ -17,6 +17,7 @@ class FastAPIConfig:
         endpoints: Settings of single endpoints by route template, or by method and template as `GET /path`.
         max_body_bytes: Longest request body, at least 0.
         max_active: Requests in progress beyond which new ones are refused, at least 1.
+        adaptive: Whether that limit follows the time that requests take: it falls while they take longer.
         max_lag: Seconds of event-loop lag from which requests are shed, above 0.
         check_interval: Seconds between two background checks of a dependency, above 0.
         check_timeout: Seconds after which such a check has failed, above 0.
@@ -25,6 +26,7 @@ class FastAPIConfig:
     endpoints: Mapping[str, EndpointConfig] = field(default_factory=dict)
     max_body_bytes: int = DEFAULT_MAX_BODY
     max_active: int = DEFAULT_MAX_ACTIVE
+    adaptive: bool = False
     max_lag: float = DEFAULT_MAX_LAG
     check_interval: float = 5.0
     check_timeout: float = 2.0

@@ -9,6 +9,7 @@ from typing import Any
 from fastapi import FastAPI
 from starlette.types import ASGIApp
 
+from resilience._adaptive_limit import AdaptiveLimit
 from resilience._loop_lag import LoopLag
 from resilience.fastapi._admin import AdminPolicy
 from resilience.fastapi._admission import Admission
@@ -80,6 +81,8 @@ def install(
         endpoints=EndpointTable(config.endpoints),
     )
     state.admission.lag = state.lag
+    if config.adaptive:
+        state.admission.adaptive = AdaptiveLimit(initial=min(20, config.max_active), max=config.max_active)
     for source in (
         lambda: http_families(state.metrics),
         lambda: dependency_families(state.dependencies),

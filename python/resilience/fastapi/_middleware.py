@@ -94,7 +94,7 @@ class ResilienceMiddleware:
             if self._refuses(scope, policy):
                 busy = problem_response(HTTPStatus.SERVICE_UNAVAILABLE, "The service is busy.")
                 await busy(scope, receive, marked)
-            elif has_body or policy is not None:
+            elif has_body or policy is not None or self._admission.adaptive is not None:
                 await self._protect(policy, scope, receive, marked)
             else:
                 await self.app(scope, receive, marked)
@@ -110,10 +110,11 @@ class ResilienceMiddleware:
     ) -> None:
         """Limit a request's body, and serve it by its endpoint's policy."""
         receive = self._with_body_limit(policy, scope, receive)
-        if policy is None:
-            await self.app(scope, receive, send)
-        else:
-            await serve_endpoint(policy, self.app, scope, receive, send)
+        with self._admission.measured():
+            if policy is None:
+                await self.app(scope, receive, send)
+            else:
+                await serve_endpoint(policy, self.app, scope, receive, send)
 
     def _refuses(self, scope: Scope, policy: EndpointPolicy | None) -> bool:
         """Decide whether the service is too busy for a request; probes are always served."""

@@ -13,7 +13,7 @@ from typing import Any
 
 from harness import Row, report, save
 
-FAULTS = ("leaked", "crossed", "warnings", "lost", "written twice")
+FAULTS = ("leaked", "crossed", "warnings", "lost", "written twice", "unexpected")
 
 
 async def storms(requests: int) -> dict[str, dict[str, dict[str, float]]]:

@@ -7,7 +7,6 @@ from time import perf_counter
 from typing import Any
 
 import asyncpg
-import sqlalchemy
 
 from pool_storms.kinds import PostgresServer, _binaries
 from resilience import CircuitBreaker, ResilienceError
@@ -15,7 +14,6 @@ from resilience.connections import DatabasePool
 
 RECOVERY = 2.0
 SIZE = 5
-TROUBLE = (OSError, ResilienceError, asyncpg.PostgresError, asyncpg.InterfaceError, sqlalchemy.exc.DBAPIError)
 Outage = Callable[["Load", PostgresServer], Awaitable[None]]
 
 
@@ -27,15 +25,14 @@ class Load:
         self.next = 0
         self.acknowledged: set[int] = set()
         self.last_read = self.last_write = 0.0
-        self.read_errors = 0
+        self.unexpected = 0
 
     async def read(self) -> None:
         """Read once."""
         try:
             await self.pool.read("select 1")
-        except TROUBLE:
-            self.read_errors += 1
-            await asyncio.sleep(0.005)
+        except Exception as error:  # noqa: BLE001 - looked at
+            await self._failed(error)
         else:
             self.last_read = perf_counter()
 
@@ -45,11 +42,15 @@ class Load:
         number = self.next
         try:
             await self.pool.write("insert into log values ($1)", number)
-        except TROUBLE:
-            await asyncio.sleep(0.005)
+        except Exception as error:  # noqa: BLE001 - looked at
+            await self._failed(error)
         else:
             self.acknowledged.add(number)
             self.last_write = perf_counter()
+
+    async def _failed(self, error: Exception) -> None:
+        self.unexpected += not self.pool.is_unavailable(error)
+        await asyncio.sleep(0.005)
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -164,6 +165,7 @@ async def outage(name: str, server: PostgresServer, scheme: str) -> dict[str, fl
         "acknowledged": len(load.acknowledged),
         "written twice": len(rows) - len(set(rows)),
         "lost": len(load.acknowledged - set(rows)),
+        "unexpected": load.unexpected,
     }
 
 

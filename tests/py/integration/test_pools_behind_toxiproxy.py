@@ -18,6 +18,7 @@ TROUBLE = (
     redis.exceptions.RedisError,
     asyncpg.PostgresError,
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
 )
 TOXICS = [
     ("latency", {"latency": 2, "jitter": 2}),

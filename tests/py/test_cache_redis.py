@@ -177,6 +177,19 @@ async def test_a_load_older_than_another_process_s_invalidation_stores_nothing(l
         await eventually(lambda: one.local.peek("a") is None)
 
 
+async def test_an_invalidation_reaches_an_entry_that_only_a_local_level_has(levels):
+    one, two = levels(), levels()
+    await two.get("marker")
+    await one.get("marker")
+    await eventually(lambda: listening(one, two))
+    one.remote.breaker.force_open()
+    assert await one.get_or_load("a", lambda: "only here") == "only here"
+    assert one.local.peek("a") == "only here"
+    one.remote.breaker.reset()
+    assert not await two.invalidate("a"), "Redis has no such entry"
+    await eventually(lambda: one.local.peek("a") is None)
+
+
 async def test_loads_fill_both_levels_and_one_load_serves_all(levels):
     one, two = levels(), levels()
     count = itertools.count(1)

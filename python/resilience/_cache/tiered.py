@@ -159,7 +159,7 @@ class TieredCache:
         if not written and self._own_writes.get(text) == stamp:
             del self._own_writes[text]
         self._note(answered=written is not None)
-        if not self.keeps:
+        if not self.keeps or written is False:  # refused: it was invalidated while it was loaded
             self.local.invalidate_tags(entry_tag(text))
         return bool(written)
 
@@ -234,8 +234,8 @@ class TieredCache:
             self.local.clear()
         elif kind == "t":
             self.local.invalidate_tags(name)
-        elif kind == "v":
-            stamp = self._own_writes.pop(name, None)
+        elif kind in {"v", "g"}:  # the key's generation moves even where Redis has no entry
+            stamp = self._own_writes.pop(name, None) if kind == "v" else self._own_writes.get(name)
             if stamp is None:
                 self.local.invalidate_tags(entry_tag(name))
             else:

@@ -10,7 +10,6 @@ from fastapi.responses import JSONResponse, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from resilience import CircuitBreaker, CircuitOpenError, State
-from resilience._adaptive_limit import AdaptiveLimit
 from resilience.fastapi import (
     Admission,
     EndpointConfig,
@@ -401,26 +400,3 @@ async def test_routers_that_are_included_under_a_prefix_are_measured_and_protect
     assert f"GET {prefix}/inner/{{item}}" in state.endpoints.names
     assert ("GET", f"{prefix}/inner/{{item}}", 200) in state.metrics.series
     assert (refused.status_code, refused.headers["Allow"]) == (405, "GET")
-
-
-async def test_an_adaptive_limit_takes_the_place_of_the_fixed_one_and_gives_every_place_back(app):
-    state = install(app, {"adaptive": True, "max_active": 30})
-    app.get("/fine")(lambda: "fine")
-    adaptive = state.admission.adaptive
-    assert state.admission.limit == adaptive.limit == 20
-    assert not state.admission.refuses(19, Priority.NORMAL)
-    assert state.admission.refuses(20, Priority.NORMAL)
-    assert state.admission.refuses(10, Priority.SHEDDABLE)
-    assert not state.admission.refuses(29, Priority.CRITICAL)
-    async with client(app) as http:
-        assert [(await http.get("/fine")).status_code for _ in range(5)] == [200] * 5
-    assert adaptive.in_flight == 0
-
-
-async def test_timeouts_lower_the_adaptive_limit():
-    admission = Admission(adaptive=AdaptiveLimit(initial=20, max=100, algorithm="aimd"))
-    for _ in range(10):
-        with pytest.raises(TimeoutError), admission.measured():
-            raise TimeoutError
-    assert admission.limit < 20
-    assert admission.adaptive.in_flight == 0

@@ -5,7 +5,7 @@ from itertools import count
 
 import httpx
 import pytest
-from fastapi import APIRouter, FastAPI, HTTPException, Request
+from fastapi import FastAPI, HTTPException, Request
 from fastapi.responses import JSONResponse, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
@@ -381,22 +381,3 @@ def test_the_openapi_document_declares_problems_and_when_to_come_back(app):
     responses = document["paths"]["/things/{number}"]["put"]["responses"]
     for status in ("400", "413", "422", "500"):
         assert PROBLEM in responses[status]["content"]
-
-
-async def test_routers_that_are_included_under_a_prefix_are_measured_and_protected_by_their_whole_path(app):
-    router = APIRouter(prefix="/inner")
-
-    @router.get("/{item}")
-    @endpoint(timeout=5)
-    async def read(item: str) -> str:
-        return item
-
-    prefix = fresh("/outer")
-    app.include_router(router, prefix=prefix)
-    state = install(app)
-    async with lifespan(app), client(app) as http:
-        assert (await http.get(f"{prefix}/inner/7")).status_code == 200
-        refused = await http.post(f"{prefix}/inner/7")
-    assert f"GET {prefix}/inner/{{item}}" in state.endpoints.names
-    assert ("GET", f"{prefix}/inner/{{item}}", 200) in state.metrics.series
-    assert (refused.status_code, refused.headers["Allow"]) == (405, "GET")

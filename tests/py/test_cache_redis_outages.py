@@ -278,7 +278,7 @@ async def test_servers_change_places_while_connections_stay_open(levels, redis_s
             promoted = await fail_over(tiered, proxy, redis_replica)
             assert await promoted.get("probe") == "written"
             await eventually(lambda: tiered.remote.set("a", 1))
-            assert await promoted.invalidate("a")
+            await promoted.invalidate("a")
             await eventually(lambda: sees(tiered, "a", None))
             await traffic.more(300)
         await promoted.aclose()

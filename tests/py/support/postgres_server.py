@@ -48,6 +48,7 @@ class PostgresServer:
             check=False,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
+            env={name: value for name, value in os.environ.items() if name != "LD_PRELOAD"},  # a sanitizer's
             **settings,
         )
         if done.returncode:

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from support.one_at_a_time import one_at_a_time
+
 VERSION = "1.43.0"
 _FOLDER = Path(__file__).parents[3] / ".cache" / f"aimock-{VERSION}"
 _CLI = _FOLDER / "node_modules" / "@copilotkit" / "aimock" / "dist" / "cli.js"
@@ -68,6 +70,7 @@ _FIXTURES = [
 ]
 
 
+@one_at_a_time
 def install():
     """The path of its command, installing it once; skips the test where that can't be done."""
     if shutil.which("node") is None or shutil.which("npm") is None:

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from support.one_at_a_time import one_at_a_time
+
 ROOT = Path(__file__).parents[3]
 SOURCE = ROOT / "dashboard"
 BUILT = ROOT / "python" / "resilience" / "dashboard" / "static" / "index.html"
@@ -28,6 +30,7 @@ def _npm():
 
 
 @functools.lru_cache(maxsize=1)
+@one_at_a_time
 def built_page():
     """Build the page unless that has been done; returns why it can't be, or None."""
     if _is_current():

@@ -12,11 +12,14 @@ from pathlib import Path
 
 import pytest
 
+from support.one_at_a_time import one_at_a_time
+
 MODULE = "github.com/Shopify/toxiproxy/v2/cmd/server@v2.12.0"
 FOLDER = Path(__file__).parents[3] / ".cache" / "go" / "bin"
 _INSTALL_SECONDS = 280
 
 
+@one_at_a_time
 def installed():
     """The program; skips where there is no Go that can build it."""
     program = FOLDER / "server"

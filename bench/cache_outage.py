@@ -3,7 +3,7 @@
 A real `redis-server` goes through it all while workers read through a local level before it. A stall is how late a
 heartbeat of the event loop comes, less what the thread waited for a processor that other processes had; what of it is
 the thread's own computing stands beside it. After each return another process changes a value, and what
-passes until this one sees it is the time to freshness.
+passes until this one sees it is the time to freshness. "late ms" is the same by the wall clock alone.
 """
 
 import asyncio
@@ -60,6 +60,7 @@ class Phase:
 
     seconds: list[float] = field(default_factory=list)
     failed: int = 0
+    late: float = 0.0
     stall: float = 0.0
     computing: float = 0.0
 
@@ -72,6 +73,7 @@ class Phase:
             "p50 ms": ordered[len(ordered) // 2] * 1e3,
             "p99 ms": ordered[int(len(ordered) * 0.99)] * 1e3,
             "slowest ms": ordered[-1] * 1e3,
+            "late ms": self.late * 1e3,
             "stall ms": self.stall * 1e3,
             "computing ms": self.computing * 1e3,
         }
@@ -109,8 +111,9 @@ class Observer:
         while True:
             due, computed, waited = time.perf_counter() + BEAT_SECONDS, time.thread_time(), queued.seconds()
             await asyncio.sleep(BEAT_SECONDS)
-            late = time.perf_counter() - due - (queued.seconds() - waited)
-            self.phase.stall = max(self.phase.stall, late)
+            late = time.perf_counter() - due
+            self.phase.late = max(self.phase.late, late)
+            self.phase.stall = max(self.phase.stall, late - (queued.seconds() - waited))
             self.phase.computing = max(self.phase.computing, time.thread_time() - computed)
 
 

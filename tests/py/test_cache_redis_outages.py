@@ -130,7 +130,8 @@ async def test_rubbish_for_answers_fails_no_request(answer):
         await traffic.more(300)
     stats = remote.stats()
     assert stats["errors"] + stats["undecodable"] > 0
-    assert stats["errors"] == 0 or stats["rejected"] > 0, "the breaker keeps it from being asked each time"
+    few = remote.breaker.config.failure_threshold
+    assert stats["errors"] <= few or stats["rejected"] > 0, "the breaker keeps it from being asked each time"
     await tiered.aclose()
     server.close()
 

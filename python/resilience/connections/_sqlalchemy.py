@@ -15,7 +15,7 @@ from resilience.connections._database_drivers import Phase
 from resilience.connections._generations import Generations
 from resilience.connections._postgres import Connect, Opener
 from resilience.connections._slots import Slots
-from resilience.connections._sqlite import numbered
+from resilience.connections._sqlite import bound
 
 T = TypeVar("T")
 
@@ -34,20 +34,23 @@ class SqlAlchemyConnection:
 
     async def fetch(self, query: str, *arguments: Any) -> list[Any]:
         """Run a query and return its rows."""
-        result = await self._run(query, arguments)
+        result = await self._run(query, [arguments])
         return list(result.mappings())
 
     async def execute(self, query: str, *arguments: Any) -> int:
         """Run a statement and return how many rows it changed."""
-        result = await self._run(query, arguments)
+        result = await self._run(query, [arguments])
         return result.rowcount
 
     async def executemany(self, query: str, rows: Iterable[Sequence[Any]]) -> None:
         """Run a statement once for each row of parameters."""
-        await self._run(query, [tuple(row) for row in rows])
+        await self._run(query, [tuple(row) for row in rows], many=True)
 
-    async def _run(self, query: str, parameters: Any) -> sqlalchemy.CursorResult[Any]:
-        text = numbered(query) if self._is_sqlite else query
+    async def _run(
+        self, query: str, rows: list[tuple[Any, ...]], *, many: bool = False
+    ) -> sqlalchemy.CursorResult[Any]:
+        text, arranged = bound(query, rows) if self._is_sqlite else (query, rows)
+        parameters: Any = arranged if many else arranged[0]
         return await _unbroken(self.inner.exec_driver_sql(text, parameters), is_sqlite=self._is_sqlite)
 
 
@@ -114,6 +117,9 @@ class SqlAlchemyDriver:
         return self._note_opened(connection)
 
     async def _open_sqlite(self) -> Any:
+        return await contained(self._open_file())  # aiosqlite forgets a file whose opening is interrupted
+
+    async def _open_file(self) -> Any:
         import aiosqlite
 
         path = sqlalchemy.make_url(self._url).database

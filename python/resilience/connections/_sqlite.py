@@ -21,9 +21,34 @@ _SKIPPED_OR_PARAMETER = re.compile(
 
 
 @functools.lru_cache(maxsize=1_000)
-def numbered(query: str) -> str:
-    """Return a query with PostgreSQL's ``$1`` as SQLite's ``?1``, so that one text serves both."""
-    return _SKIPPED_OR_PARAMETER.sub(lambda found: f"?{found[1]}" if found[1] else found[0], query)
+def _as_sqlite(query: str) -> tuple[str, tuple[int, ...]]:
+    """A query with PostgreSQL's ``$1`` as SQLite's ``?``, and which parameter each of those takes."""
+    order: list[int] = []
+
+    def replace(found: re.Match[str]) -> str:
+        if found[1] is None:
+            return found[0]
+        order.append(int(found[1]) - 1)
+        return "?"
+
+    return _SKIPPED_OR_PARAMETER.sub(replace, query), tuple(order)
+
+
+def bound(query: str, rows: Iterable[Sequence[Any]]) -> tuple[str, list[Sequence[Any]]]:
+    """Return query and rows of parameters so that one text serves PostgreSQL and SQLite.
+
+    Raises:
+        sqlite3.ProgrammingError: if a row has more or fewer parameters than ``$1`` and so on ask for.
+    """
+    text, order = _as_sqlite(query)
+    if not order:
+        return text, list(rows)
+    arranged: list[Sequence[Any]] = []
+    for row in rows:
+        if len(row) != max(order) + 1:
+            raise sqlite3.ProgrammingError(f"the statement takes {max(order) + 1} parameters, got {len(row)}")
+        arranged.append(tuple(row[each] for each in order))
+    return text, arranged
 
 
 def is_outage(error: BaseException) -> bool:
@@ -46,17 +71,19 @@ class SqliteConnection:
 
     async def fetch(self, query: str, *arguments: Any) -> list[sqlite3.Row]:
         """Run a query and return its rows."""
-        async with self.inner.execute(numbered(query), arguments) as cursor:
+        text, [row] = bound(query, [arguments])
+        async with self.inner.execute(text, row) as cursor:
             return list(await cursor.fetchall())
 
     async def execute(self, query: str, *arguments: Any) -> int:
         """Run a statement and return how many rows it changed."""
-        async with self.inner.execute(numbered(query), arguments) as cursor:
+        text, [row] = bound(query, [arguments])
+        async with self.inner.execute(text, row) as cursor:
             return cursor.rowcount
 
     async def executemany(self, query: str, rows: Iterable[Sequence[Any]]) -> None:
         """Run a statement once for each row of parameters."""
-        async with self.inner.executemany(numbered(query), rows):
+        async with self.inner.executemany(*bound(query, rows)):
             pass
 
 
@@ -103,7 +130,9 @@ class SqliteDriver:
             return
         await self._slots.acquire("database")
         try:
-            connection = self._idle.pop() if self._idle else await contained(self._reader())
+            while not self._idle:
+                await contained(self._add_reader())
+            connection = self._idle.pop()
             try:
                 yield connection
             finally:
@@ -112,10 +141,10 @@ class SqliteDriver:
         finally:
             self._slots.release("database")
 
-    async def _reader(self) -> SqliteConnection:
+    async def _add_reader(self) -> None:
         connection = await self._connect()
         await connection.inner.execute("PRAGMA query_only=ON")
-        return connection
+        self._idle.append(connection)
 
     @contextlib.asynccontextmanager
     async def writing(self, phase: Phase) -> AsyncIterator[SqliteConnection]:

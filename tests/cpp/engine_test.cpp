@@ -54,10 +54,13 @@ TEST(Engine, RunsTimersInOrderOfTheirDeadlinesAndNeverEarly) {
 
 TEST(Engine, ACancelledTimerNeverRuns) {
   Engine engine;
+  std::promise<void> cancelled;
+  engine.schedule(system_clock(), system_clock().now(), [&] { cancelled.get_future().wait(); });
   std::atomic<bool> ran{false};
   const auto id = engine.schedule(system_clock(), system_clock().now() + kNanosPerMilli, [&] { ran = true; });
   EXPECT_TRUE(engine.cancel(system_clock(), id));
   EXPECT_FALSE(engine.cancel(system_clock(), id));
+  cancelled.set_value();  // until here the engine's thread could run nothing
   std::promise<void> done;
   engine.schedule(system_clock(), system_clock().now() + 2 * kNanosPerMilli, [&] { done.set_value(); });
   done.get_future().wait();

@@ -33,7 +33,7 @@ async def redis_proxy(redis_server):  # noqa: F811 - pytest's way
 
 @pytest.fixture
 async def pools(redis_proxy):
-    config = ConnectionConfig(redis_pool_size=4, redis_timeout=0.2)
+    config = ConnectionConfig(redis_pool_size=4, redis_timeout=0.2, redis_pool_timeout=30)
     url = f"redis://127.0.0.1:{redis_proxy.port}/0"
     async with ConnectionManager(config, redis_url=url) as manager:
         await manager.warm(connections=2)

@@ -11,7 +11,9 @@ SIZE = 10
 
 
 def manager(redis_server):  # noqa: F811 - pytest's way
-    config = ConnectionConfig(redis_pool_size=SIZE, redis_pool_timeout=30, redis_timeout=30)
+    config = ConnectionConfig(
+        redis_pool_size=SIZE, redis_pool_timeout=30, redis_timeout=30, redis_connection_timeout=30
+    )
     return ConnectionManager(config, redis_url=redis_server.url)
 
 

@@ -3,19 +3,31 @@
 A refused request costs microseconds; one that is admitted and times out costs everything it touched. What
 may be shed goes first: sheddable requests from half of the limit on and while the event loop lags, normal
 ones at the limit, critical ones at one and a half times the limit.
+
+What an adaptive limit learns from a request is judged by its answer, as servers under Netflix's
+concurrency-limits judge it: a success is a sample of latency, overload makes the limit step back, and what says
+nothing about this server's own load (errors, clients' mistakes, which are quick to answer, and rejections by a
+policy further in, or one upstream's outage would slow every endpoint) only gives its place back.
 """
 
-import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from http import HTTPStatus
 from time import monotonic
+from typing import Literal
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from resilience._adaptive_limit import AdaptiveLimit
 from resilience.fastapi._endpoints import Priority
+from resilience.fastapi._problems import REJECTED
 
 DEFAULT_MAX_ACTIVE = 1_000
 DEFAULT_MAX_LAG = 0.5
 _LAG_AGE = 0.05
+
+# A deadline passed, and a service that says of itself that it can't keep up.
+_OVERLOADED = frozenset({HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT})
 
 _SHARE = {Priority.SHEDDABLE: 0.5, Priority.NORMAL: 1.0, Priority.CRITICAL: 1.5}
 
@@ -50,18 +62,25 @@ class Admission:
         """Requests in progress beyond which normal ones are refused now."""
         return self.max_active if self.adaptive is None else min(self.max_active, self.adaptive.limit)
 
-    @contextlib.contextmanager
-    def measured(self) -> Iterator[None]:
-        """Let the estimate learn from one request; a timeout or a refusal further in says that it was too much."""
+    async def serve(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a request that was let in, and let the estimate learn from how it ended."""
         adaptive = self.adaptive
         # the door has decided already, so nobody waits; a critical one beyond the limit teaches nothing
         if adaptive is None or not adaptive._machine.try_acquire():  # noqa: SLF001
-            yield
+            await app(scope, receive, send)
             return
+        status = 0
+
+        def watched(message: Message) -> Awaitable[None]:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            return send(message)
+
         started, outcome = adaptive._clock.now(), "ignored"  # noqa: SLF001
         try:
-            yield
-            outcome = "success"
+            await app(scope, receive, watched)
+            outcome = _outcome_of(status, rejected=REJECTED in scope)
         except TimeoutError:
             outcome = "dropped"
             raise
@@ -82,3 +101,10 @@ class Admission:
         if now - self._lag_read_at > _LAG_AGE:  # the gauge measures ten times a second
             self._lag, self._lag_read_at = self.lag(), now
         return self._lag > self.max_lag * (1 + (priority is Priority.NORMAL))
+
+
+def _outcome_of(status: int, *, rejected: bool) -> Literal["success", "ignored", "dropped"]:
+    """Judge an answer by its status, 0 for none."""
+    if not rejected and status in _OVERLOADED:
+        return "dropped"
+    return "success" if 0 < status < HTTPStatus.BAD_REQUEST else "ignored"

@@ -39,6 +39,7 @@ async def serve_endpoint(
     except CircuitOpenError as rejection:
         if rejection.name != breaker.name:
             raise
+        scope[REJECTED] = True
         response = await policy.fallback_response(scope) or problem_response(
             HTTPStatus.SERVICE_UNAVAILABLE,
             "This endpoint is resting after failures.",

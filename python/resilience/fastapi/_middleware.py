@@ -6,6 +6,7 @@ context variables, delays cancellation and buffers streams.
 
 import logging
 from collections.abc import Awaitable, Callable
+from functools import partial
 from http import HTTPStatus
 from time import perf_counter
 
@@ -110,11 +111,8 @@ class ResilienceMiddleware:
     ) -> None:
         """Limit a request's body, and serve it by its endpoint's policy."""
         receive = self._with_body_limit(policy, scope, receive)
-        with self._admission.measured():
-            if policy is None:
-                await self.app(scope, receive, send)
-            else:
-                await serve_endpoint(policy, self.app, scope, receive, send)
+        app = self.app if policy is None else partial(serve_endpoint, policy, self.app)
+        await self._admission.serve(app, scope, receive, send)
 
     def _refuses(self, scope: Scope, policy: EndpointPolicy | None) -> bool:
         """Decide whether the service is too busy for a request; probes are always served."""

@@ -32,7 +32,8 @@ from resilience.fastapi._routes import methods_of
 MEDIA_TYPE = "application/problem+json"
 DEFAULT_RETRY_AFTER = 1.0
 
-# Set in the scope of a request that a policy further in rejected: no failure of the endpoint itself.
+# Set in the scope of a request that a breaker or another policy rejected: no failure of the endpoint itself, and no
+# sign of too much load.
 REJECTED = "resilience.rejected"
 
 _STATUS_OF: dict[type[BaseException], HTTPStatus] = {

@@ -46,7 +46,7 @@ class ErrorDealer {
   explicit ErrorDealer(PyRef error) : error_(std::move(error)) {}
 
   void fail(BatchFuture* future, CallbackPass& pass) {
-    if (future->state != BatchFuture::State::pending) {
+    if (future->state != BatchFuture::State::kPending) {
       return;
     }
     if (!std::exchange(dealt_, true)) {

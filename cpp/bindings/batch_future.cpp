@@ -24,7 +24,7 @@ BatchFuture* as_future(PyObject* self) { return reinterpret_cast<BatchFuture*>(s
 
 PySendResult future_send(PyObject* object, PyObject* /*value*/, PyObject** result) {
   BatchFuture* self = as_future(object);
-  if (self->state != State::pending) {
+  if (self->state != State::kPending) {
     *result = take_outcome(self);
     return *result == nullptr ? PYGEN_ERROR : PYGEN_RETURN;
   }
@@ -160,7 +160,7 @@ BatchFuture* make_batch_future(PyObject* loop, PyObject* payload) {
   self->payload = Py_NewRef(payload);
   self->lane = nullptr;
   new (&self->item) BatchItem();
-  self->state = State::pending;
+  self->state = State::kPending;
   self->blocking = false;
   self->log_traceback = false;
   return self;
@@ -171,11 +171,11 @@ BatchFuture* future_of(BatchItem* item) {
 }
 
 bool is_awaited(const BatchFuture* future) {
-  if (future->state == State::pending) {
+  if (future->state == State::kPending) {
     return true;
   }
   for (Py_ssize_t i = 0; future->followers != nullptr && i < PyList_GET_SIZE(future->followers); ++i) {
-    if (as_future(PyList_GET_ITEM(future->followers, i))->state == State::pending) {
+    if (as_future(PyList_GET_ITEM(future->followers, i))->state == State::kPending) {
       return true;
     }
   }
@@ -195,20 +195,20 @@ bool follow(BatchFuture* follower, BatchFuture* leader) {
 }
 
 void settle_result(BatchFuture* future, PyObject* result, CallbackPass& pass) {
-  if (future->state != State::pending) {
+  if (future->state != State::kPending) {
     return;  // its caller has gone
   }
-  future->state = State::finished;
+  future->state = State::kFinished;
   future->outcome = Py_NewRef(result);
   Py_CLEAR(future->leader);
   move_callbacks(future, pass);
 }
 
 void settle_error(BatchFuture* future, PyObject* error, CallbackPass& pass) {
-  if (future->state != State::pending) {
+  if (future->state != State::kPending) {
     return;
   }
-  future->state = State::failed;
+  future->state = State::kFailed;
   future->outcome = Py_NewRef(error);
   future->traceback = PyException_GetTraceback(error);
   future->log_traceback = true;
@@ -217,8 +217,8 @@ void settle_error(BatchFuture* future, PyObject* error, CallbackPass& pass) {
 }
 
 void abandon(BatchFuture* future) {
-  if (future->state == State::pending) {
-    future->state = State::cancelled;
+  if (future->state == State::kPending) {
+    future->state = State::kCancelled;
     CallbackPass unheard;  // their loop will never run again
     move_callbacks(future, unheard);
   }

@@ -17,7 +17,7 @@ namespace resilience::bindings {
 struct BatchLane;
 
 struct BatchFuture {
-  enum class State : unsigned char { pending, finished, failed, cancelled };
+  enum class State : unsigned char { kPending, kFinished, kFailed, kCancelled };
 
   PyObject_HEAD PyObject* loop;
   PyObject* payload;    // until it is handed to the function

@@ -35,7 +35,7 @@ void raise_cancelled(BatchFuture* self) {
 
 PyObject* future_result(PyObject* object, PyObject* /*unused*/) {
   BatchFuture* self = as_future(object);
-  if (self->state == State::pending) {
+  if (self->state == State::kPending) {
     PyErr_SetString(invalid_state_error, "Result is not ready.");
     return nullptr;
   }
@@ -45,15 +45,15 @@ PyObject* future_result(PyObject* object, PyObject* /*unused*/) {
 PyObject* future_exception(PyObject* object, PyObject* /*unused*/) {
   BatchFuture* self = as_future(object);
   switch (self->state) {
-    case State::pending:
+    case State::kPending:
       PyErr_SetString(invalid_state_error, "Exception is not set.");
       return nullptr;
-    case State::finished:
+    case State::kFinished:
       Py_RETURN_NONE;
-    case State::failed:
+    case State::kFailed:
       self->log_traceback = false;
       return Py_NewRef(self->outcome);
-    case State::cancelled:
+    case State::kCancelled:
       break;
   }
   raise_cancelled(self);
@@ -61,11 +61,11 @@ PyObject* future_exception(PyObject* object, PyObject* /*unused*/) {
 }
 
 PyObject* future_done(PyObject* self, PyObject* /*unused*/) {
-  return PyBool_FromLong(as_future(self)->state != State::pending ? 1 : 0);
+  return PyBool_FromLong(as_future(self)->state != State::kPending ? 1 : 0);
 }
 
 PyObject* future_cancelled(PyObject* self, PyObject* /*unused*/) {
-  return PyBool_FromLong(as_future(self)->state == State::cancelled ? 1 : 0);
+  return PyBool_FromLong(as_future(self)->state == State::kCancelled ? 1 : 0);
 }
 
 PyObject* future_get_loop(PyObject* self, PyObject* /*unused*/) { return Py_NewRef(as_future(self)->loop); }
@@ -92,10 +92,10 @@ PyObject* future_cancel(PyObject* object, PyObject* const* args, Py_ssize_t narg
     return nullptr;
   }
   self->log_traceback = false;
-  if (self->state != State::pending) {
+  if (self->state != State::kPending) {
     Py_RETURN_FALSE;
   }
-  self->state = State::cancelled;
+  self->state = State::kCancelled;
   Py_XSETREF(self->cancel_message, nargs + named == 1 ? Py_NewRef(args[0]) : nullptr);
   CallbackPass pass;
   move_callbacks(self, pass);
@@ -106,7 +106,7 @@ PyObject* future_cancel(PyObject* object, PyObject* const* args, Py_ssize_t narg
 }
 
 bool add_callback(BatchFuture* self, PyObject* callback, PyObject* context) {
-  if (self->state != State::pending) {
+  if (self->state != State::kPending) {
     const std::array<PyObject*, 4> args{self->loop, callback, as_object(self), context};
     return static_cast<bool>(PyRef(PyObject_VectorcallMethod(call_soon_name, args.data(), 3, context_names)));
   }
@@ -169,7 +169,7 @@ PyObject* future_remove_done_callback(PyObject* object, PyObject* callback) {
     return nullptr;
   }
   const Py_ssize_t removed = PyList_GET_SIZE(all.get()) - PyList_GET_SIZE(kept.get());
-  if (self->state == State::pending && removed > 0) {
+  if (self->state == State::kPending && removed > 0) {
     Py_CLEAR(self->callback);
     Py_CLEAR(self->context);
     Py_CLEAR(self->more);
@@ -201,9 +201,9 @@ int set_blocking(PyObject* self, PyObject* value, void* /*unused*/) {
 
 PyObject* get_state(PyObject* self, void* /*unused*/) {
   switch (as_future(self)->state) {
-    case State::pending:
+    case State::kPending:
       return PyUnicode_InternFromString("PENDING");
-    case State::cancelled:
+    case State::kCancelled:
       return PyUnicode_InternFromString("CANCELLED");
     default:
       return PyUnicode_InternFromString("FINISHED");
@@ -211,11 +211,11 @@ PyObject* get_state(PyObject* self, void* /*unused*/) {
 }
 PyObject* get_result(PyObject* self, void* /*unused*/) {
   const BatchFuture* future = as_future(self);
-  return Py_NewRef(future->state == State::finished ? future->outcome : Py_None);
+  return Py_NewRef(future->state == State::kFinished ? future->outcome : Py_None);
 }
 PyObject* get_exception(PyObject* self, void* /*unused*/) {
   const BatchFuture* future = as_future(self);
-  return Py_NewRef(future->state == State::failed ? future->outcome : Py_None);
+  return Py_NewRef(future->state == State::kFailed ? future->outcome : Py_None);
 }
 PyObject* get_callbacks(PyObject* self, void* /*unused*/) {
   return as_future(self)->callback == nullptr ? Py_NewRef(Py_None) : list_callbacks(as_future(self));
@@ -264,9 +264,9 @@ void move_callbacks(BatchFuture* self, CallbackPass& pass) {
 
 PyObject* take_outcome(BatchFuture* self) {
   switch (self->state) {
-    case State::finished:
+    case State::kFinished:
       return Py_NewRef(self->outcome);
-    case State::failed:
+    case State::kFailed:
       self->log_traceback = false;
       PyException_SetTraceback(self->outcome, self->traceback == nullptr ? Py_None : self->traceback);
       PyErr_SetObject(reinterpret_cast<PyObject*>(Py_TYPE(self->outcome)), self->outcome);

@@ -95,7 +95,7 @@ PyObject* flush(PyObject* object, PyObject* /*unused*/) {
     return nullptr;
   }
   for (BatchLane* lane : self->state.lanes) {
-    lane->queue.flush(self->state.closed ? DispatchReason::close : DispatchReason::flush);
+    lane->queue.flush(self->state.closed ? DispatchReason::kClose : DispatchReason::kFlush);
     if (lane != here) {
       lane_wake(lane);
     }

@@ -82,12 +82,12 @@ bool ask(PyObject* predicate, PyObject* argument, bool otherwise) {
 
 const char* kind_of(Outcome outcome) {
   switch (outcome) {
-    case Outcome::success:
+    case Outcome::kSuccess:
       return "succeeded";
-    case Outcome::failure:
+    case Outcome::kFailure:
       return "failed";
-    case Outcome::ignored:
-    case Outcome::cancelled:
+    case Outcome::kIgnored:
+    case Outcome::kCancelled:
       break;
   }
   return "ignored";
@@ -97,23 +97,23 @@ const char* kind_of(Outcome outcome) {
 
 Outcome classify(const BreakerLayer& layer, PyObject* exception) {
   if (!PyObject_TypeCheck(exception, reinterpret_cast<PyTypeObject*>(PyExc_Exception))) {
-    return Outcome::cancelled;  // CancelledError, GeneratorExit, KeyboardInterrupt, SystemExit
+    return Outcome::kCancelled;  // CancelledError, GeneratorExit, KeyboardInterrupt, SystemExit
   }
   if (layer.ignore != nullptr && matches(exception, layer.ignore)) {
-    return Outcome::ignored;
+    return Outcome::kIgnored;
   }
   const bool rejection = PyObject_IsInstance(exception, errors().rejected_error) > 0;
   if (layer.failure_on == nullptr) {
-    return rejection || is_callers_mistake(exception) ? Outcome::ignored : Outcome::failure;
+    return rejection || is_callers_mistake(exception) ? Outcome::kIgnored : Outcome::kFailure;
   }
   const bool is_types = PyType_Check(layer.failure_on) || PyTuple_Check(layer.failure_on);
   if (!is_types) {
-    return ask(layer.failure_on, exception, true) ? Outcome::failure : Outcome::ignored;
+    return ask(layer.failure_on, exception, true) ? Outcome::kFailure : Outcome::kIgnored;
   }
   if (rejection && !names_rejection(exception, layer.failure_on)) {
-    return Outcome::ignored;
+    return Outcome::kIgnored;
   }
-  return matches(exception, layer.failure_on) ? Outcome::failure : Outcome::ignored;
+  return matches(exception, layer.failure_on) ? Outcome::kFailure : Outcome::kIgnored;
 }
 
 void tell(BreakerLayer& layer, const char* kind, Nanos duration, PyObject* error) {
@@ -161,7 +161,7 @@ void tell_recorded(BreakerLayer& layer, const Recorded& recorded, Outcome outcom
   if (recorded.skipped) {
     return;
   }
-  if (outcome == Outcome::failure && !recorded.late) {
+  if (outcome == Outcome::kFailure && !recorded.late) {
     layer.last_failure_time = layer.clock->unix_time();
   }
   if (layer.listening && !recorded.late) {
@@ -184,7 +184,7 @@ void settle(BreakerLayer& layer, const BreakerRun& run, Outcome outcome, PyObjec
 
 void settle_result(BreakerLayer& layer, const BreakerRun& run, PyObject* result) {
   if (layer.failure_result != nullptr && ask(layer.failure_result, result, false)) {
-    settle(layer, run, Outcome::failure, nullptr);
+    settle(layer, run, Outcome::kFailure, nullptr);
     return;
   }
   Nanos duration = 0;
@@ -192,14 +192,14 @@ void settle_result(BreakerLayer& layer, const BreakerRun& run, PyObject* result)
   if (!layer.listening && layer.machine->record_quiet_success(run.permit, duration, now)) [[likely]] {
     return;
   }
-  const Recorded recorded = layer.machine->record(run.permit, Outcome::success, duration, now);
-  tell_recorded(layer, recorded, Outcome::success, duration, nullptr);
+  const Recorded recorded = layer.machine->record(run.permit, Outcome::kSuccess, duration, now);
+  tell_recorded(layer, recorded, Outcome::kSuccess, duration, nullptr);
 }
 
 void settle_error(BreakerLayer& layer, const BreakerRun& run) {
   PyObject* error = take_error();
   if (error == nullptr) {
-    settle(layer, run, Outcome::ignored, nullptr);
+    settle(layer, run, Outcome::kIgnored, nullptr);
     return;
   }
   settle(layer, run, classify(layer, error), error);
@@ -207,7 +207,7 @@ void settle_error(BreakerLayer& layer, const BreakerRun& run) {
 }
 
 void settle_release(BreakerLayer& layer, const BreakerRun& run) {
-  settle(layer, run, Outcome::cancelled, nullptr);
+  settle(layer, run, Outcome::kCancelled, nullptr);
 }
 
 }  // namespace resilience::bindings

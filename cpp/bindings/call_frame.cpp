@@ -30,7 +30,7 @@ PyObject* frame_to_be(CallFrame* self) {
 
 PyObject* get_frame(PyObject* object, void* /*unused*/) {
   CallFrame* self = as_call(object);
-  if (self->phase == Phase::created && self->function != nullptr && makes_coroutine(self->function)) {
+  if (self->phase == Phase::kCreated && self->function != nullptr && makes_coroutine(self->function)) {
     if (PyObject* frame = frame_to_be(self)) {
       return frame;
     }
@@ -60,10 +60,10 @@ PyObject* get_code(PyObject* self, void* /*unused*/) {
   return code;
 }
 PyObject* get_running(PyObject* self, void* /*unused*/) {
-  return PyBool_FromLong(as_call(self)->phase == Phase::running ? 1 : 0);
+  return PyBool_FromLong(as_call(self)->phase == Phase::kRunning ? 1 : 0);
 }
 PyObject* get_suspended(PyObject* self, void* /*unused*/) {
-  return PyBool_FromLong(as_call(self)->phase == Phase::suspended ? 1 : 0);
+  return PyBool_FromLong(as_call(self)->phase == Phase::kSuspended ? 1 : 0);
 }
 
 PyObject* name_attribute(PyObject* self, const char* attribute) {
@@ -100,7 +100,7 @@ void clear_frame(CallFrame* self) {
   self->nargs = 0;
   self->ntotal = 0;
   self->weakrefs = nullptr;
-  self->phase = Phase::closed;
+  self->phase = Phase::kClosed;
   self->finalized = false;
 }
 

@@ -32,7 +32,7 @@ namespace resilience::bindings {
 
 constexpr Py_ssize_t kInlineArguments = 6;
 
-enum class Phase : unsigned char { created, running, suspended, closed };
+enum class Phase : unsigned char { kCreated, kRunning, kSuspended, kClosed };
 
 struct CallFrame {
   PyObject_HEAD Guard* guard;
@@ -66,7 +66,7 @@ inline void drop_arguments(CallFrame* self) {
 
 // Gives up what the call holds, keeping only what names it: the function, or its finished coroutine.
 inline void finish(CallFrame* self) {
-  self->phase = Phase::closed;
+  self->phase = Phase::kClosed;
   drop_arguments(self);
   if (self->function != nullptr) {
     Py_CLEAR(self->inner);
@@ -128,7 +128,7 @@ class CallType {
     }
     self->guard = reinterpret_cast<Guard*>(Py_NewRef(reinterpret_cast<PyObject*>(guard)));
     self->function = Py_NewRef(function);
-    self->phase = Phase::created;
+    self->phase = Phase::kCreated;
     return reinterpret_cast<PyObject*>(self);
   }
 
@@ -141,7 +141,7 @@ class CallType {
     }
     self->guard = reinterpret_cast<Guard*>(Py_NewRef(reinterpret_cast<PyObject*>(guard)));
     self->inner = coroutine;
-    self->phase = Phase::created;
+    self->phase = Phase::kCreated;
     return reinterpret_cast<PyObject*>(self);
   }
 
@@ -195,23 +195,23 @@ class CallType {
     Call* self = as_call(object);
     *result = nullptr;
     switch (self->phase) {
-      case Phase::created:
+      case Phase::kCreated:
         if (value != Py_None) {
           PyErr_SetString(PyExc_TypeError, "can't send non-None value to a just-started coroutine");
           return PYGEN_ERROR;
         }
-        self->phase = Phase::running;
+        self->phase = Phase::kRunning;
         return start(self, result);
-      case Phase::suspended: {
-        self->phase = Phase::running;
+      case Phase::kSuspended: {
+        self->phase = Phase::kRunning;
         const typename Driver::Stepping stepping(self);
         const PySendResult outcome = step(self->inner, value, result);
         return Driver::conclude(self, outcome, result);
       }
-      case Phase::running:
+      case Phase::kRunning:
         PyErr_SetString(PyExc_ValueError, "coroutine already executing");
         return PYGEN_ERROR;
-      case Phase::closed:
+      case Phase::kClosed:
         break;
     }
     PyErr_SetString(PyExc_RuntimeError, "cannot reuse already awaited coroutine");
@@ -237,7 +237,7 @@ class CallType {
   }
 
   static PyObject* await(PyObject* self) {
-    if (as_call(self)->phase == Phase::suspended) {
+    if (as_call(self)->phase == Phase::kSuspended) {
       PyErr_SetString(PyExc_RuntimeError, "coroutine is being awaited already");
       return nullptr;
     }
@@ -256,16 +256,16 @@ class CallType {
       PyErr_Format(PyExc_TypeError, "throw expected 1 to 3 arguments, got %zd", nargs);
       return nullptr;
     }
-    if (self->phase == Phase::running) {
+    if (self->phase == Phase::kRunning) {
       PyErr_SetString(PyExc_ValueError, "coroutine already executing");
       return nullptr;
     }
-    if (self->phase == Phase::closed) {
+    if (self->phase == Phase::kClosed) {
       PyErr_SetString(PyExc_RuntimeError, "cannot reuse already awaited coroutine");
       return nullptr;
     }
-    const bool started = self->phase == Phase::suspended;
-    self->phase = Phase::running;
+    const bool started = self->phase == Phase::kSuspended;
+    self->phase = Phase::kRunning;
     PyObject* result = nullptr;
     const typename Driver::Stepping stepping(self);
     PySendResult outcome = throw_into(self->inner, args, nargs, &result);
@@ -279,12 +279,12 @@ class CallType {
 
   // Ends the call from outside. False with an exception set when the function refused to end.
   static bool close(Call* self) {
-    if (self->inner == nullptr || self->phase == Phase::closed) {
+    if (self->inner == nullptr || self->phase == Phase::kClosed) {
       finish(self);
       return true;
     }
-    const bool started = self->phase == Phase::suspended;
-    self->phase = Phase::running;
+    const bool started = self->phase == Phase::kSuspended;
+    self->phase = Phase::kRunning;
     const bool closed = close_iterator(self->inner);
     if (started && closed) {
       Driver::release(self);
@@ -296,7 +296,7 @@ class CallType {
   }
 
   static PyObject* method_close(PyObject* self, PyObject* /*unused*/) {
-    if (as_call(self)->phase == Phase::running) {
+    if (as_call(self)->phase == Phase::kRunning) {
       PyErr_SetString(PyExc_ValueError, "coroutine already executing");
       return nullptr;
     }
@@ -306,11 +306,11 @@ class CallType {
   static void finalize(PyObject* object) {
     Call* self = as_call(object);
     self->finalized = true;
-    if (self->phase == Phase::closed) {
+    if (self->phase == Phase::kClosed) {
       return;
     }
     PyObject* pending = take_error();
-    if (self->phase == Phase::suspended) {
+    if (self->phase == Phase::kSuspended) {
       if (!close(self)) {
         PyErr_WriteUnraisable(object);
       }
@@ -343,14 +343,14 @@ class CallType {
 
   static void dealloc(PyObject* object) {
     Call* self = as_call(object);
-    if (self->phase != Phase::closed && PyObject_CallFinalizerFromDealloc(object) < 0) {
+    if (self->phase != Phase::kClosed && PyObject_CallFinalizerFromDealloc(object) < 0) {
       return;  // somebody holds it again
     }
     if (self->weakrefs != nullptr) {
       PyObject_ClearWeakRefs(object);
     }
     hold_while_clearing(object);
-    self->phase = Phase::closed;
+    self->phase = Phase::kClosed;
     drop_arguments(self);
     Py_CLEAR(self->inner);
     Py_CLEAR(self->function);

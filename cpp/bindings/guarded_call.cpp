@@ -51,7 +51,7 @@ struct BreakerDriver {
   static PySendResult conclude(Call* self, PySendResult outcome, PyObject** result) {
     switch (outcome) {
       case PYGEN_NEXT:
-        self->phase = Phase::suspended;
+        self->phase = Phase::kSuspended;
         return PYGEN_NEXT;
       case PYGEN_RETURN:
         return returned(self, *result);

@@ -140,14 +140,14 @@ PyObject* make_guarded_function(Guard* guard, PyObject* function, FunctionKind k
     return nullptr;
   }
   switch (kind) {
-    case FunctionKind::coroutine:
+    case FunctionKind::kCoroutine:
       self->vectorcall = makes_coroutine(function) ? call_coroutine_function : call_awaitable;
       break;
-    case FunctionKind::plain:
+    case FunctionKind::kPlain:
       self->vectorcall = call_plain_function;
       break;
-    case FunctionKind::async_generator:
-    case FunctionKind::generator:
+    case FunctionKind::kAsyncGenerator:
+    case FunctionKind::kGenerator:
       self->vectorcall = call_stream;
       break;
   }

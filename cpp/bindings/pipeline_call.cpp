@@ -23,7 +23,7 @@ namespace resilience::bindings {
 namespace {
 
 // What is being stepped.
-enum class Stage : unsigned char { waiting, attempt, slow, answer };
+enum class Stage : unsigned char { kWaiting, kAttempt, kSlow, kAnswer };
 
 struct PipelineCall : CallFrame {
   PolicyLayer* layer;  // held from the first step to the end
@@ -59,10 +59,10 @@ class TimedStep {
  private:
   static Nanos left(const PipelineCall& call) {
     const PolicyLayer* layer = call.layer;
-    if (layer == nullptr || call.stage == Stage::answer) {
+    if (layer == nullptr || call.stage == Stage::kAnswer) {
       return kForever;
     }
-    const bool attempts = call.stage == Stage::attempt;
+    const bool attempts = call.stage == Stage::kAttempt;
     return std::min(layer->total ? left(*layer->total, call.total) : kForever,
                     layer->timeout && attempts ? left(*layer->timeout, call.timeout) : kForever);
   }
@@ -87,7 +87,7 @@ struct PipelineDriver {
   static void create(Call* self) {
     self->layer = nullptr;
     self->made = nullptr;
-    self->stage = Stage::attempt;
+    self->stage = Stage::kAttempt;
     new (&self->permits) Permits();
     new (&self->timeout) TimeoutEntry();
     new (&self->total) TimeoutEntry();
@@ -101,7 +101,7 @@ struct PipelineDriver {
 
   static PySendResult start(Call* self, PyObject** result) {
     PolicyLayer& layer = *(self->layer = use(self->guard->plan.policies));
-    self->permits.next = Layer::breaker;
+    self->permits.next = Layer::kBreaker;
     if (layer.budget) {
       layer.budget->machine.on_call();
     }
@@ -159,14 +159,14 @@ struct PipelineDriver {
   static PySendResult pass(Call* self, PolicyLayer& layer, PyObject** result) {
     PyObject* key = nullptr;
     switch (enter(layer, self->permits, arguments_of(self), &key)) {
-      case Passage::inside:
+      case Passage::kInside:
         break;
-      case Passage::waits:
+      case Passage::kWaits:
         return wait(self, layer, key, result);
-      case Passage::refused:
+      case Passage::kRefused:
         return refused(self, layer, result);
     }
-    self->stage = Stage::attempt;
+    self->stage = Stage::kAttempt;
     if (self->function == nullptr) [[likely]] {
       const PySendResult outcome = step_made(self, result);
       return conclude(self, outcome, result);
@@ -193,11 +193,11 @@ struct PipelineDriver {
   static PySendResult wait(Call* self, PolicyLayer& layer, PyObject* key, PyObject** result) {
     const PyRef owned_key(key);
     PyObject* owner = owner_of(layer, self->permits.next);
-    self->stage = Stage::waiting;
+    self->stage = Stage::kWaiting;
     if (self->function == nullptr) {
       self->made = std::exchange(self->inner, nullptr);
     }
-    PyObject* coroutine = self->permits.next == Layer::rate
+    PyObject* coroutine = self->permits.next == Layer::kRate
                               ? PyObject_CallMethod(owner, "_wait", "O", key == nullptr ? Py_None : key)
                               : PyObject_CallMethod(owner, "_wait", nullptr);
     return coroutine == nullptr ? raised(self, result) : step_new(self, coroutine, result);
@@ -205,7 +205,7 @@ struct PipelineDriver {
 
   // The breaker's own fallback answers its rejections, inside everything else.
   static PySendResult refused(Call* self, PolicyLayer& layer, PyObject** result) {
-    self->stage = Stage::attempt;
+    self->stage = Stage::kAttempt;
     if (self->function == nullptr) {
       discard_made(self->inner);
     }
@@ -223,15 +223,15 @@ struct PipelineDriver {
 
   static PySendResult suspended(Call* self, PyObject** result) {
     PolicyLayer& layer = *self->layer;
-    if (layer.total && self->total.task == nullptr && self->stage != Stage::answer &&
+    if (layer.total && self->total.task == nullptr && self->stage != Stage::kAnswer &&
         !arm(self, *layer.total, self->total)) [[unlikely]] {
       return not_timed(self, result);
     }
-    if (layer.timeout && self->timeout.task == nullptr && self->stage == Stage::attempt &&
+    if (layer.timeout && self->timeout.task == nullptr && self->stage == Stage::kAttempt &&
         !arm(self, *layer.timeout, self->timeout)) [[unlikely]] {
       return not_timed(self, result);
     }
-    self->phase = Phase::suspended;
+    self->phase = Phase::kSuspended;
     return PYGEN_NEXT;
   }
 
@@ -258,13 +258,13 @@ struct PipelineDriver {
 
   static PySendResult returned(Call* self, PyObject** result) {
     PolicyLayer& layer = *self->layer;
-    if (self->stage == Stage::waiting) {
+    if (self->stage == Stage::kWaiting) {
       Py_CLEAR(*result);
       Py_XSETREF(self->inner, std::exchange(self->made, nullptr));
       passed(layer, self->permits);
       return pass(self, layer, result);
     }
-    if (self->stage == Stage::attempt) {
+    if (self->stage == Stage::kAttempt) {
       TimeoutQueue::finish(self->timeout);
       leave_with_result(layer, self->permits, *result);
     }
@@ -278,7 +278,7 @@ struct PipelineDriver {
     PolicyLayer& layer = *self->layer;
     const Stage stage = self->stage;
     give_up_made(self);
-    if (stage == Stage::waiting || stage == Stage::attempt) {
+    if (stage == Stage::kWaiting || stage == Stage::kAttempt) {
       if (TimeoutQueue::finish(self->timeout)) {
         time_out(layer.timeout_owner, *layer.timeout);
       }
@@ -291,7 +291,7 @@ struct PipelineDriver {
     if (TimeoutQueue::finish(self->total)) {
       time_out(layer.total_owner, *layer.total);
     }
-    if (layer.fallback_owner != nullptr && stage != Stage::answer &&
+    if (layer.fallback_owner != nullptr && stage != Stage::kAnswer &&
         PyErr_ExceptionMatches(PyExc_Exception)) {
       return fall_back(self, layer, result);
     }
@@ -307,7 +307,7 @@ struct PipelineDriver {
     const Arguments call = arguments_of(self);
     const PyRef args(call.positional());
     const PyRef kwargs(args ? call.keywords() : nullptr);
-    self->stage = Stage::slow;
+    self->stage = Stage::kSlow;
     if (!kwargs) {
       return raised(self, result);
     }
@@ -344,7 +344,7 @@ struct PipelineDriver {
       } else {
         Py_DECREF(error);
       }
-      self->stage = Stage::answer;
+      self->stage = Stage::kAnswer;
       return raised(self, result);
     }
     Py_DECREF(error);
@@ -355,13 +355,13 @@ struct PipelineDriver {
     PyObject* answer =
         kwargs ? PyObject_CallMethod(layer.fallback_owner, "_result", "OO", args.get(), kwargs.get())
                : nullptr;
-    self->stage = Stage::answer;
+    self->stage = Stage::kAnswer;
     return answer == nullptr ? raised(self, result) : take_answer(self, answer, true, result);
   }
 
   // A fallback's answer (stolen): what an async function gave is awaited, a value is the result.
   static PySendResult take_answer(Call* self, PyObject* answer, bool from_function, PyObject** result) {
-    self->stage = Stage::answer;
+    self->stage = Stage::kAnswer;
     if (from_function && is_awaitable(answer)) {
       return step_new(self, answer, result);
     }

@@ -14,11 +14,11 @@ bool enter_blocking(PolicyLayer& layer, Permits& permits, const Arguments& call)
     PyObject* raw_key = nullptr;
     const Passage passage = enter(layer, permits, call, &raw_key);
     const PyRef key(raw_key);
-    if (passage != Passage::waits) {
-      return passage == Passage::inside;
+    if (passage != Passage::kWaits) {
+      return passage == Passage::kInside;
     }
     PyObject* owner = owner_of(layer, permits.next);
-    const PyRef waited(permits.next == Layer::rate
+    const PyRef waited(permits.next == Layer::kRate
                            ? PyObject_CallMethod(owner, "_wait_sync", "O", key ? key.get() : Py_None)
                            : PyObject_CallMethod(owner, "_wait_sync", nullptr));
     if (!waited) {
@@ -33,7 +33,7 @@ PyObject* attempt(PolicyLayer& layer, PyObject* function, const Arguments& call,
   PyObject* result = nullptr;
   if (enter_blocking(layer, permits, call)) {
     result = PyObject_Vectorcall(function, call.args, nargsf, call.kwnames);
-  } else if (layer.breaker_fallback != nullptr && permits.next == Layer::breaker && !permits.breaker) {
+  } else if (layer.breaker_fallback != nullptr && permits.next == Layer::kBreaker && !permits.breaker) {
     PyErr_Clear();
     return layer.breaker_fallback_callable
                ? PyObject_Vectorcall(layer.breaker_fallback, call.args, nargsf, call.kwnames)

@@ -84,55 +84,55 @@ Passage detail::take_turn(PolicyLayer& layer, const Arguments& call, PyObject** 
   if (layer.rate_key != nullptr) {
     bucket = keyed_bucket(layer, call, key);
     if (bucket == nullptr) {
-      return Passage::refused;
+      return Passage::kRefused;
     }
   }
   const Nanos now = rate.now();
   const Nanos wait = rate.machine.try_acquire(*bucket, now);
   if (wait > 0 && layer.rate_waits) {
-    return Passage::waits;
+    return Passage::kWaits;
   }
   Py_CLEAR(*key);
   if (wait == 0) [[likely]] {
-    return Passage::inside;
+    return Passage::kInside;
   }
   refuse(errors().rate_limited, layer.rate_owner, wait);
-  return Passage::refused;
+  return Passage::kRefused;
 }
 
 Passage detail::full(PyObject* owner, bool waits) {
   if (waits) {
-    return Passage::waits;
+    return Passage::kWaits;
   }
   refuse(errors().bulkhead_full, owner, -1);
-  return Passage::refused;
+  return Passage::kRefused;
 }
 
 void passed(PolicyLayer& layer, Permits& permits) {
   switch (permits.next) {
-    case Layer::rate:
-      permits.next = Layer::bulkhead;
+    case Layer::kRate:
+      permits.next = Layer::kBulkhead;
       break;
-    case Layer::bulkhead:
+    case Layer::kBulkhead:
       permits.bulkhead = true;
-      permits.next = Layer::adaptive;
+      permits.next = Layer::kAdaptive;
       break;
-    case Layer::adaptive:
+    case Layer::kAdaptive:
       permits.adaptive = true;
       permits.admitted = layer.adaptive->now();
-      permits.next = Layer::inside;
+      permits.next = Layer::kInside;
       break;
-    case Layer::breaker:
-    case Layer::inside:
+    case Layer::kBreaker:
+    case Layer::kInside:
       break;
   }
 }
 
 PyObject* owner_of(const PolicyLayer& layer, Layer waited_for) {
-  if (waited_for == Layer::rate) {
+  if (waited_for == Layer::kRate) {
     return layer.rate_owner;
   }
-  return waited_for == Layer::bulkhead ? layer.bulkhead_owner : layer.adaptive_owner;
+  return waited_for == Layer::kBulkhead ? layer.bulkhead_owner : layer.adaptive_owner;
 }
 
 void detail::wake_bulkhead(PolicyLayer& layer, const Ticket& served) {

@@ -18,11 +18,11 @@
 
 namespace resilience::bindings {
 
-enum class Layer : unsigned char { breaker, rate, bulkhead, adaptive, inside };
+enum class Layer : unsigned char { kBreaker, kRate, kBulkhead, kAdaptive, kInside };
 
 // What one attempt holds, from outermost to innermost.
 struct Permits {
-  Layer next = Layer::breaker;  // the layer to pass next
+  Layer next = Layer::kBreaker;  // the layer to pass next
   bool breaker = false;
   bool bulkhead = false;
   bool adaptive = false;
@@ -94,7 +94,7 @@ struct Arguments {
   [[nodiscard]] PyObject* keywords() const;    // a new dict
 };
 
-enum class Passage { inside, refused, waits };
+enum class Passage { kInside, kRefused, kWaits };
 
 namespace detail {
 // Refuses, or leaves it to the policy's owner to wait.
@@ -122,47 +122,47 @@ inline bool PolicyLayer::takes_turn_at_once(const Permits& permits) const noexce
 // reference).
 inline Passage enter(PolicyLayer& layer, Permits& permits, const Arguments& call, PyObject** key) {
   switch (permits.next) {
-    case Layer::breaker:
+    case Layer::kBreaker:
       if (layer.breaker != nullptr) {
         if (!admit(*layer.breaker, permits.run)) {
-          return Passage::refused;
+          return Passage::kRefused;
         }
         permits.breaker = true;
       }
       [[fallthrough]];
-    case Layer::rate:
+    case Layer::kRate:
       if (layer.rate && !layer.takes_turn_at_once(permits)) [[unlikely]] {
-        permits.next = Layer::rate;
+        permits.next = Layer::kRate;
         const Passage passage = detail::take_turn(layer, call, key);
-        if (passage != Passage::inside) {
+        if (passage != Passage::kInside) {
           return passage;
         }
       }
       [[fallthrough]];
-    case Layer::bulkhead:
+    case Layer::kBulkhead:
       if (layer.bulkhead) {
         if (!layer.bulkhead->try_acquire()) [[unlikely]] {
-          permits.next = Layer::bulkhead;
+          permits.next = Layer::kBulkhead;
           return detail::full(layer.bulkhead_owner, layer.bulkhead->max_waiting() > 0);
         }
         permits.bulkhead = true;
       }
       [[fallthrough]];
-    case Layer::adaptive:
+    case Layer::kAdaptive:
       if (layer.adaptive) {
         if (!layer.adaptive->machine.try_acquire()) [[unlikely]] {
-          permits.next = Layer::adaptive;
+          permits.next = Layer::kAdaptive;
           return detail::full(layer.adaptive_owner, layer.adaptive->machine.max_waiting() > 0);
         }
         permits.adaptive = true;
         permits.admitted = layer.adaptive->now();
       }
       [[fallthrough]];
-    case Layer::inside:
+    case Layer::kInside:
       break;
   }
-  permits.next = Layer::inside;
-  return Passage::inside;
+  permits.next = Layer::kInside;
+  return Passage::kInside;
 }
 
 // The layer that was waited for has been passed.

@@ -117,7 +117,7 @@ void settle_admitted(const py::object& self, const py::tuple& token, const py::o
   if (released) {
     settle_release(own, run);
   } else if (error.is_none()) {
-    settle(own, run, Outcome::success, nullptr);
+    settle(own, run, Outcome::kSuccess, nullptr);
   } else {
     settle(own, run, classify(own, error.ptr()), error.ptr());
   }
@@ -125,7 +125,7 @@ void settle_admitted(const py::object& self, const py::tuple& token, const py::o
 
 void record_elsewhere(const py::object& self, double seconds, const py::object& error) {
   BreakerLayer& own = layer(self);
-  const Outcome outcome = error.is_none() ? Outcome::success : classify(own, error.ptr());
+  const Outcome outcome = error.is_none() ? Outcome::kSuccess : classify(own, error.ptr());
   const Nanos duration = nanos_from_seconds(seconds < 0.0 ? 0.0 : seconds);
   const Nanos now = own.now();
   // As if the call had started under the present state, so that late outcomes stay late.
@@ -199,7 +199,8 @@ void register_methods() {
   method("_opened_until", [](const py::object& self) {
     const BreakerLayer& own = layer(self);
     const Nanos until = own.machine->opened_until();
-    const bool over = own.machine->state(own.now()) == BreakerState::closed;  // a forced opening that ran out
+    const bool over =
+        own.machine->state(own.now()) == BreakerState::kClosed;  // a forced opening that ran out
     return seconds_or_none(over || until == kForever ? -1 : until);
   });
   method("_last_failure_time", [](const py::object& self) -> py::object {

@@ -157,7 +157,7 @@ BatchQueue::Decision BatchQueue::decide(Nanos now) const {
   const BatcherConfig& config = batcher_.config_;
   const std::size_t most = std::min<std::size_t>(size_, config.batch_size);
   if (full()) {
-    return {capped_by_deadline(most, now), DispatchReason::full};
+    return {capped_by_deadline(most, now), DispatchReason::kFull};
   }
   const BatchItem& waiting_longest = *oldest();
   if (waiting_longest.sequence < flush_below_) {
@@ -165,7 +165,7 @@ BatchQueue::Decision BatchQueue::decide(Nanos now) const {
   }
   const Nanos window_end = saturating_add(waiting_longest.arrived, config.batch_timeout);
   if (window_end <= now) {
-    return {capped_by_deadline(most, now), DispatchReason::timer};
+    return {capped_by_deadline(most, now), DispatchReason::kTimer};
   }
   if (config.adaptive) {
     return decide_adaptively(now, window_end);
@@ -176,14 +176,14 @@ BatchQueue::Decision BatchQueue::decide(Nanos now) const {
 BatchQueue::Decision BatchQueue::decide_adaptively(Nanos now, Nanos window_end) const {
   const std::size_t wanted = batcher_.worthwhile_size(now);
   if (size_ >= wanted) {
-    return {capped_by_deadline(size_, now), DispatchReason::idle};
+    return {capped_by_deadline(size_, now), DispatchReason::kIdle};
   }
   // The last moment at which the tightest deadline can still be met.
   Nanos last_call = kForever;
   if (!by_expiry_.empty()) {
     last_call = by_expiry_.begin()->first.first - nanos_of(batcher_.cost_.of(size_));
     if (last_call <= now) {
-      return {capped_by_deadline(size_, now), DispatchReason::deadline};
+      return {capped_by_deadline(size_, now), DispatchReason::kDeadline};
     }
   }
   // Arrivals that stay away longer than expected aren't waited for: the rate was an estimate.
@@ -191,7 +191,7 @@ BatchQueue::Decision BatchQueue::decide_adaptively(Nanos now, Nanos window_end) 
   const Nanos expected = rate > 0.0 ? nanos_of(static_cast<double>(wanted) / rate) : 0;
   const Nanos patience = saturating_add(oldest()->arrived, expected);
   if (patience <= now) {
-    return {capped_by_deadline(size_, now), DispatchReason::idle};
+    return {capped_by_deadline(size_, now), DispatchReason::kIdle};
   }
   return {.ask_again = std::min({window_end, last_call, patience})};
 }

@@ -27,7 +27,7 @@ std::size_t thread_slot() noexcept {
 // An ignored call says nothing, neither about success nor about speed.
 bool is_slow(const CircuitBreakerConfig& settings, Outcome outcome, Nanos duration) noexcept {
   return settings.slow_call_duration && duration >= *settings.slow_call_duration &&
-         outcome != Outcome::ignored;
+         outcome != Outcome::kIgnored;
 }
 
 }  // namespace
@@ -84,35 +84,35 @@ CircuitBreaker::Counted CircuitBreaker::count(Stripe& stripe, Outcome outcome, b
                                               Nanos now) {
   stripe.totals.slow += slow ? 1 : 0;
   switch (outcome) {
-    case Outcome::success:
+    case Outcome::kSuccess:
       ++stripe.totals.successes;
       if (consecutive_failures_.load(std::memory_order_relaxed) != 0) {
         consecutive_failures_.store(0, std::memory_order_relaxed);
       }
       break;
-    case Outcome::failure:
+    case Outcome::kFailure:
       ++stripe.totals.failures;
       consecutive_failures_.fetch_add(1, std::memory_order_relaxed);
       break;
-    case Outcome::ignored:
+    case Outcome::kIgnored:
       ++stripe.totals.ignored;
-      return Counted::nowhere;
-    case Outcome::cancelled:
+      return Counted::kNowhere;
+    case Outcome::kCancelled:
       ++stripe.totals.cancelled;
       if (!slow) {
-        return Counted::nowhere;
+        return Counted::kNowhere;
       }
       break;
   }
-  const bool failure = outcome == Outcome::failure;
+  const bool failure = outcome == Outcome::kFailure;
   if ((failure || slow) && !window_troubled_.load(std::memory_order_relaxed)) {
     window_troubled_.store(true, std::memory_order_relaxed);
   }
   const bool first = stripe.add(failure, slow, now);
-  if (outcome != Outcome::cancelled) {
+  if (outcome != Outcome::kCancelled) {
     stripe.latency.record(duration);
   }
-  return first ? Counted::in_new_bucket : Counted::in_window;
+  return first ? Counted::kInNewBucket : Counted::kInWindow;
 }
 
 bool CircuitBreaker::rates_exceeded(const WindowCounts& counts,
@@ -136,7 +136,7 @@ bool CircuitBreaker::record_quiet_success(BreakerPermit permit, Nanos duration, 
     return false;
   }
   const std::uint32_t word = word_.load(std::memory_order_acquire);
-  const bool current = generation_of(word) == permit.generation && state_of(word) == BreakerState::closed;
+  const bool current = generation_of(word) == permit.generation && state_of(word) == BreakerState::kClosed;
   if (current) {
     ++stripe.totals.successes;
     stripe.add(false, false, now);
@@ -164,20 +164,20 @@ Recorded CircuitBreaker::record(BreakerPermit permit, Outcome outcome, Nanos dur
       return result;
     }
     const BreakerState present = state_of(word);
-    if (present == BreakerState::disabled) {
+    if (present == BreakerState::kDisabled) {
       result.skipped = true;
       return result;
     }
     result.slow = is_slow(settings, outcome, duration);
     const Counted counted = count(stripe, outcome, result.slow, duration, now);
-    if (counted == Counted::nowhere || present != BreakerState::closed ||
+    if (counted == Counted::kNowhere || present != BreakerState::kClosed ||
         !window_troubled_.load(std::memory_order_relaxed)) {
       return result;
     }
     counts = stripe.expire(now);
     if (extra_.load(std::memory_order_relaxed) != nullptr) {
       // A success can tip a rate only by reaching minimum_calls, or after others have left the window.
-      if (outcome == Outcome::success && !result.slow && counted != Counted::in_new_bucket &&
+      if (outcome == Outcome::kSuccess && !result.slow && counted != Counted::kInNewBucket &&
           counts.calls > settings.minimum_calls) {
         return result;
       }
@@ -196,7 +196,7 @@ Recorded CircuitBreaker::record(BreakerPermit permit, Outcome outcome, Nanos dur
 std::optional<StateChange> CircuitBreaker::judge(BreakerPermit permit, Outcome outcome,
                                                  const WindowCounts& counts, Nanos now) {
   const CircuitBreakerConfig& settings = config();
-  const bool in_a_row = settings.failure_threshold != 0 && outcome == Outcome::failure &&
+  const bool in_a_row = settings.failure_threshold != 0 && outcome == Outcome::kFailure &&
                         consecutive_failures_.load(std::memory_order_relaxed) >= settings.failure_threshold;
   if (in_a_row || rates_exceeded(counts, settings)) {
     const SpinGuard guard(mutex_);
@@ -216,11 +216,11 @@ Recorded CircuitBreaker::record_probe(BreakerPermit permit, Outcome outcome, Nan
   const SpinGuard guard(mutex_);
   const std::uint32_t word = word_.load(std::memory_order_relaxed);
   Stripe& stripe = base_;
-  const bool verdict_given = outcome == Outcome::success || outcome == Outcome::failure;
+  const bool verdict_given = outcome == Outcome::kSuccess || outcome == Outcome::kFailure;
   result.slow = is_slow(settings, outcome, duration);
   // A slow probe says that the callee is not well yet, where slowness is what opens the breaker.
-  const bool well = outcome == Outcome::success && !(result.slow && settings.slow_call_rate_threshold);
-  bool live = generation_of(word) == permit.generation && state_of(word) == BreakerState::half_open;
+  const bool well = outcome == Outcome::kSuccess && !(result.slow && settings.slow_call_rate_threshold);
+  bool live = generation_of(word) == permit.generation && state_of(word) == BreakerState::kHalfOpen;
   if (live) {
     HalfOpenTrial& trial = periods().trial;
     trial.expire(
@@ -237,13 +237,13 @@ Recorded CircuitBreaker::record_probe(BreakerPermit permit, Outcome outcome, Nan
     count(stripe, outcome, result.slow, duration, now);
   }
   switch (periods().trial.verdict()) {
-    case Verdict::undecided:
+    case Verdict::kUndecided:
       break;
-    case Verdict::reopen:
+    case Verdict::kReopen:
       result.change = open_for_recovery(now);
       break;
-    case Verdict::close:
-      result.change = enter(BreakerState::closed, now);
+    case Verdict::kClose:
+      result.change = enter(BreakerState::kClosed, now);
       clear_windows();
       break;
   }
@@ -253,12 +253,12 @@ Recorded CircuitBreaker::record_probe(BreakerPermit permit, Outcome outcome, Nan
 Recorded CircuitBreaker::record_external(Outcome outcome, Nanos duration, Nanos now) {
   const std::uint32_t word = word_.load(std::memory_order_acquire);
   const BreakerState present = state_of(word);
-  if (present == BreakerState::disabled) {
+  if (present == BreakerState::kDisabled) {
     Recorded nothing;
     nothing.skipped = true;
     return nothing;
   }
-  const bool counts = present == BreakerState::closed || present == BreakerState::metrics_only;
+  const bool counts = present == BreakerState::kClosed || present == BreakerState::kMetricsOnly;
   // An impossible generation makes record() count the outcome as late.
   return record({counts ? generation_of(word) : UINT32_MAX, 0}, outcome, duration, now);
 }

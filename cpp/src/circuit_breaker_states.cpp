@@ -41,14 +41,14 @@ StateChange CircuitBreaker::enter(BreakerState to, Nanos now) {
   history.time_in_state[static_cast<std::size_t>(from)] += std::max<Nanos>(now - state_since_, 0);
   ++history.entered[static_cast<std::size_t>(to)];
   history.held = false;
-  if (to == BreakerState::closed) {
+  if (to == BreakerState::kClosed) {
     history.reopenings = 0;
-  } else if (to == BreakerState::half_open) {
+  } else if (to == BreakerState::kHalfOpen) {
     const CircuitBreakerConfig& settings = config();
     history.trial = HalfOpenTrial(settings.half_open_requests, settings.success_threshold,
                                   settings.half_open_concurrency, settings.probe_timeout);
   }
-  if (to != BreakerState::open && to != BreakerState::forced_open) {
+  if (to != BreakerState::kOpen && to != BreakerState::kForcedOpen) {
     opened_until_.store(-1, std::memory_order_relaxed);
   }
   state_since_ = now;
@@ -63,7 +63,7 @@ StateChange CircuitBreaker::open_for_recovery(Nanos now) {
   const Nanos length = recovery_time(config(), history.reopenings, fraction);
   ++history.reopenings;
   opened_until_.store(saturating_add(now, length), std::memory_order_relaxed);
-  return enter(BreakerState::open, now);
+  return enter(BreakerState::kOpen, now);
 }
 
 Admission CircuitBreaker::reject(Nanos retry_after) noexcept {
@@ -74,17 +74,17 @@ Admission CircuitBreaker::reject(Nanos retry_after) noexcept {
 Admission CircuitBreaker::acquire(Nanos now) {
   const std::uint32_t word = word_.load(std::memory_order_acquire);
   switch (state_of(word)) {
-    case BreakerState::closed:
-    case BreakerState::disabled:
-    case BreakerState::metrics_only:
+    case BreakerState::kClosed:
+    case BreakerState::kDisabled:
+    case BreakerState::kMetricsOnly:
       return {true, {generation_of(word), 0}, -1, std::nullopt};
-    case BreakerState::open:
+    case BreakerState::kOpen:
       if (const Nanos until = opened_until_.load(std::memory_order_acquire); now < until) {
         return reject(until - now);
       }
       break;
-    case BreakerState::half_open:
-    case BreakerState::forced_open:
+    case BreakerState::kHalfOpen:
+    case BreakerState::kForcedOpen:
       break;
   }
   return acquire_guarded(now);
@@ -95,24 +95,24 @@ Admission CircuitBreaker::acquire_guarded(Nanos now) {
   const std::uint32_t word = word_.load(std::memory_order_relaxed);
   const Nanos until = opened_until_.load(std::memory_order_relaxed);
   switch (state_of(word)) {
-    case BreakerState::closed:
-    case BreakerState::disabled:
-    case BreakerState::metrics_only:
+    case BreakerState::kClosed:
+    case BreakerState::kDisabled:
+    case BreakerState::kMetricsOnly:
       return {true, {generation_of(word), 0}, -1, std::nullopt};
-    case BreakerState::forced_open:
+    case BreakerState::kForcedOpen:
       if (now < until) {
         return reject(until == kForever ? -1 : until - now);
       } else {
-        const StateChange change = enter(BreakerState::closed, now);
+        const StateChange change = enter(BreakerState::kClosed, now);
         clear_windows();
         return {true, {generation_of(word_.load(std::memory_order_relaxed)), 0}, -1, change};
       }
-    case BreakerState::open:
+    case BreakerState::kOpen:
       if (now < until) {
         return reject(until - now);
       }
-      return admit_probe(now, enter(BreakerState::half_open, now));
-    case BreakerState::half_open:
+      return admit_probe(now, enter(BreakerState::kHalfOpen, now));
+    case BreakerState::kHalfOpen:
       break;
   }
   return admit_probe(now, std::nullopt);
@@ -129,34 +129,34 @@ Admission CircuitBreaker::admit_probe(Nanos now, std::optional<StateChange> chan
 
 std::optional<StateChange> CircuitBreaker::reset(Nanos now) {
   const SpinGuard guard(mutex_);
-  const StateChange change = enter(BreakerState::closed, now);
+  const StateChange change = enter(BreakerState::kClosed, now);
   clear_windows();
-  return change.from == BreakerState::closed ? std::nullopt : std::optional(change);
+  return change.from == BreakerState::kClosed ? std::nullopt : std::optional(change);
 }
 
 std::optional<StateChange> CircuitBreaker::force_open(Nanos ttl, Nanos now) {
   const SpinGuard guard(mutex_);
   opened_until_.store(ttl == kForever ? kForever : saturating_add(now, ttl), std::memory_order_relaxed);
-  if (state_of(word_.load(std::memory_order_relaxed)) == BreakerState::forced_open) {
+  if (state_of(word_.load(std::memory_order_relaxed)) == BreakerState::kForcedOpen) {
     return std::nullopt;
   }
-  return enter(BreakerState::forced_open, now);
+  return enter(BreakerState::kForcedOpen, now);
 }
 
 std::optional<StateChange> CircuitBreaker::disable(Nanos now) {
   const SpinGuard guard(mutex_);
-  if (state_of(word_.load(std::memory_order_relaxed)) == BreakerState::disabled) {
+  if (state_of(word_.load(std::memory_order_relaxed)) == BreakerState::kDisabled) {
     return std::nullopt;
   }
-  return enter(BreakerState::disabled, now);
+  return enter(BreakerState::kDisabled, now);
 }
 
 std::optional<StateChange> CircuitBreaker::metrics_only(Nanos now) {
   const SpinGuard guard(mutex_);
-  if (state_of(word_.load(std::memory_order_relaxed)) == BreakerState::metrics_only) {
+  if (state_of(word_.load(std::memory_order_relaxed)) == BreakerState::kMetricsOnly) {
     return std::nullopt;
   }
-  return enter(BreakerState::metrics_only, now);
+  return enter(BreakerState::kMetricsOnly, now);
 }
 
 std::optional<StateChange> CircuitBreaker::trip(Nanos duration, Nanos now) {
@@ -166,17 +166,17 @@ std::optional<StateChange> CircuitBreaker::trip(Nanos duration, Nanos now) {
   const SpinGuard guard(mutex_);
   const Nanos until = saturating_add(now, std::min(duration, config().max_recovery_timeout));
   switch (state_of(word_.load(std::memory_order_relaxed))) {
-    case BreakerState::open:
+    case BreakerState::kOpen:
       opened_until_.store(std::max(until, opened_until_.load(std::memory_order_relaxed)),
                           std::memory_order_release);
       return std::nullopt;
-    case BreakerState::closed:
-    case BreakerState::half_open:
+    case BreakerState::kClosed:
+    case BreakerState::kHalfOpen:
       opened_until_.store(until, std::memory_order_relaxed);
-      return enter(BreakerState::open, now);
-    case BreakerState::forced_open:
-    case BreakerState::disabled:
-    case BreakerState::metrics_only:
+      return enter(BreakerState::kOpen, now);
+    case BreakerState::kForcedOpen:
+    case BreakerState::kDisabled:
+    case BreakerState::kMetricsOnly:
       break;
   }
   return std::nullopt;
@@ -184,17 +184,17 @@ std::optional<StateChange> CircuitBreaker::trip(Nanos duration, Nanos now) {
 
 std::optional<StateChange> CircuitBreaker::health_succeeded(Nanos now) {
   const SpinGuard guard(mutex_);
-  if (state_of(word_.load(std::memory_order_relaxed)) != BreakerState::open || periods().held) {
+  if (state_of(word_.load(std::memory_order_relaxed)) != BreakerState::kOpen || periods().held) {
     return std::nullopt;
   }
-  const StateChange change = enter(BreakerState::closed, now);
+  const StateChange change = enter(BreakerState::kClosed, now);
   clear_windows();
   return change;
 }
 
 void CircuitBreaker::hold_open() {
   const SpinGuard guard(mutex_);
-  periods().held = state_of(word_.load(std::memory_order_relaxed)) == BreakerState::open;
+  periods().held = state_of(word_.load(std::memory_order_relaxed)) == BreakerState::kOpen;
 }
 
 void CircuitBreaker::reconfigure(std::shared_ptr<const CircuitBreakerConfig> config) {
@@ -217,13 +217,13 @@ BreakerState CircuitBreaker::state(Nanos now) const {
   const std::uint32_t word = word_.load(std::memory_order_acquire);
   const BreakerState state = state_of(word);
   const bool ran_out =
-      state == BreakerState::forced_open && now >= opened_until_.load(std::memory_order_acquire);
-  return ran_out ? BreakerState::closed : state;
+      state == BreakerState::kForcedOpen && now >= opened_until_.load(std::memory_order_acquire);
+  return ran_out ? BreakerState::kClosed : state;
 }
 
 Nanos CircuitBreaker::opened_until() const {
   const BreakerState state = state_of(word_.load(std::memory_order_acquire));
-  const bool open = state == BreakerState::open || state == BreakerState::forced_open;
+  const bool open = state == BreakerState::kOpen || state == BreakerState::kForcedOpen;
   return open ? opened_until_.load(std::memory_order_acquire) : -1;
 }
 

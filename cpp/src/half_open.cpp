@@ -51,9 +51,9 @@ bool HalfOpenTrial::release(std::uint32_t lease) {
 
 Verdict HalfOpenTrial::verdict() const noexcept {
   if (successes_ >= needed_) {
-    return Verdict::close;
+    return Verdict::kClose;
   }
-  return failures_ > requests_ - needed_ ? Verdict::reopen : Verdict::undecided;
+  return failures_ > requests_ - needed_ ? Verdict::kReopen : Verdict::kUndecided;
 }
 
 Nanos HalfOpenTrial::next_place_in(Nanos now) const noexcept {

@@ -80,7 +80,7 @@ class BatcherTest : public ::testing::Test {
   void teach(Nanos per_batch, Nanos per_item) {
     for (std::size_t n = 1; n <= 20; ++n) {
       add_many(1);
-      queue().flush(DispatchReason::flush);
+      queue().flush(DispatchReason::kFlush);
       ASSERT_EQ(send().size(), 1U);
       batcher().batch_ended(n, per_batch + static_cast<Nanos>(n) * per_item, true);
     }
@@ -105,7 +105,7 @@ TEST_F(BatcherTest, AFullBatchGoesAtOnce) {
   EXPECT_TRUE(send().empty());
   add_many(1);
   EXPECT_EQ(send(), (Indices{0, 1, 2}));
-  EXPECT_EQ(reason, DispatchReason::full);
+  EXPECT_EQ(reason, DispatchReason::kFull);
 }
 
 TEST_F(BatcherTest, AnItemWaitsForItsOwnWindowAndNoLonger) {
@@ -116,7 +116,7 @@ TEST_F(BatcherTest, AnItemWaitsForItsOwnWindowAndNoLonger) {
   EXPECT_EQ(ask_again, 50 * kMilli);
   now = 50 * kMilli;
   EXPECT_EQ(send(), (Indices{0, 1}));
-  EXPECT_EQ(reason, DispatchReason::timer);
+  EXPECT_EQ(reason, DispatchReason::kTimer);
 }
 
 TEST_F(BatcherTest, TheTimerOfABatchThatHasGoneNeverFlushesTheNextOneEarly) {
@@ -156,7 +156,7 @@ TEST_F(BatcherTest, AnItemThatLeavesIsNotSent) {
   config.batch_size = 3;
   add_many(3);
   queue().remove(item(1));
-  queue().flush(DispatchReason::flush);
+  queue().flush(DispatchReason::kFlush);
   EXPECT_EQ(send(), (Indices{0, 2}));
 }
 
@@ -210,7 +210,7 @@ TEST_F(BatcherTest, WeightFillsABatchAndAHeavierItemGoesAlone) {
   EXPECT_TRUE(send().empty());
   add(0, kForever, 4.0);
   EXPECT_EQ(send(), (Indices{0, 1}));
-  EXPECT_EQ(reason, DispatchReason::full);
+  EXPECT_EQ(reason, DispatchReason::kFull);
   EXPECT_TRUE(send().empty());
   add(0, kForever, 50.0);
   EXPECT_EQ(send(), (Indices{2}));
@@ -221,11 +221,11 @@ TEST_F(BatcherTest, AFlushSendsWhatWaitsAndNotWhatComesLater) {
   config.batch_size = 2;
   config.max_concurrent_batches = 1;
   add_many(3);
-  queue().flush(DispatchReason::flush);
+  queue().flush(DispatchReason::kFlush);
   EXPECT_EQ(send(), (Indices{0, 1}));
   batcher().batch_ended(2, kMilli, true);
   EXPECT_EQ(send(), (Indices{2}));
-  EXPECT_EQ(reason, DispatchReason::flush);
+  EXPECT_EQ(reason, DispatchReason::kFlush);
   batcher().batch_ended(1, kMilli, true);
   add_many(1);
   EXPECT_TRUE(send().empty());
@@ -253,8 +253,8 @@ TEST_F(BatcherTest, AveragesAreExactOverAllRequests) {
   EXPECT_EQ(totals.batches, 2U);
   EXPECT_EQ(totals.requests, 4U);
   EXPECT_EQ(totals.waited, 50 * kMilli);
-  EXPECT_EQ(totals.reasons[static_cast<std::size_t>(DispatchReason::full)], 1U);
-  EXPECT_EQ(totals.reasons[static_cast<std::size_t>(DispatchReason::timer)], 1U);
+  EXPECT_EQ(totals.reasons[static_cast<std::size_t>(DispatchReason::kFull)], 1U);
+  EXPECT_EQ(totals.reasons[static_cast<std::size_t>(DispatchReason::kTimer)], 1U);
   EXPECT_NEAR(static_cast<double>(totals.waits.percentile(0.99)), 50e6, 50e6 * 0.04);
 }
 
@@ -263,7 +263,7 @@ TEST_F(BatcherTest, AdaptiveSendsALoneItemAtOnce) {
   teach(40 * kMilli, 2 * kMilli);
   add_many(1);
   EXPECT_EQ(send(), (Indices{0}));
-  EXPECT_EQ(reason, DispatchReason::idle);
+  EXPECT_EQ(reason, DispatchReason::kIdle);
 }
 
 TEST_F(BatcherTest, AdaptiveWaitsForMoreWhenSmallBatchesWouldKeepAllSlotsBusy) {
@@ -275,7 +275,7 @@ TEST_F(BatcherTest, AdaptiveWaitsForMoreWhenSmallBatchesWouldKeepAllSlotsBusy) {
   for (int i = 0; i < 1'200; ++i) {  // 240 a second, sent at once
     now += kNanosPerSecond / 240;
     add_many(1);
-    queue().flush(DispatchReason::flush);
+    queue().flush(DispatchReason::kFlush);
     send();
     batcher().batch_ended(1, 42 * kMilli, true);
   }
@@ -287,7 +287,7 @@ TEST_F(BatcherTest, AdaptiveWaitsForMoreWhenSmallBatchesWouldKeepAllSlotsBusy) {
   EXPECT_LT(ask_again, now + config.batch_timeout);
   add_many(static_cast<int>(worthwhile) + 1);
   EXPECT_GE(send().size(), worthwhile);
-  EXPECT_EQ(reason, DispatchReason::idle);
+  EXPECT_EQ(reason, DispatchReason::kIdle);
 }
 
 TEST_F(BatcherTest, AdaptiveGoesEarlyEnoughForTheTightestDeadline) {
@@ -298,7 +298,7 @@ TEST_F(BatcherTest, AdaptiveGoesEarlyEnoughForTheTightestDeadline) {
   for (int i = 0; i < 100; ++i) {
     now += 10 * kMilli;
     add_many(1);
-    queue().flush(DispatchReason::flush);
+    queue().flush(DispatchReason::kFlush);
     send();
     batcher().batch_ended(1, 42 * kMilli, true);
   }
@@ -307,7 +307,7 @@ TEST_F(BatcherTest, AdaptiveGoesEarlyEnoughForTheTightestDeadline) {
   EXPECT_NEAR(static_cast<double>(ask_again - now), 18e6, 2e6);
   now = ask_again;
   EXPECT_EQ(send().size(), 1U);
-  EXPECT_EQ(reason, DispatchReason::deadline);
+  EXPECT_EQ(reason, DispatchReason::kDeadline);
 }
 
 TEST_F(BatcherTest, AdaptiveCapsABatchSoThatTheTightestDeadlineCanBeMet) {

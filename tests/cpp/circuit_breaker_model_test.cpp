@@ -58,7 +58,7 @@ class Schedule {
     const BreakerTotals& b = model_.totals;
     EXPECT_EQ(std::vector({a.successes, a.failures, a.ignored, a.cancelled, a.slow, a.rejected, a.late}),
               std::vector({b.successes, b.failures, b.ignored, b.cancelled, b.slow, b.rejected, b.late}));
-    const bool open = model_.state == BreakerState::open || model_.state == BreakerState::forced_open;
+    const bool open = model_.state == BreakerState::kOpen || model_.state == BreakerState::kForcedOpen;
     EXPECT_EQ(breaker_.opened_until(), open ? model_.until : -1);
   }
 
@@ -124,21 +124,22 @@ class Schedule {
         running_.begin() + static_cast<std::ptrdiff_t>(below(static_cast<std::uint32_t>(running_.size())));
     const Running call = *chosen;
     running_.erase(chosen);
-    const Outcome outcome = pick({Outcome::success, Outcome::success, Outcome::success, Outcome::failure,
-                                  Outcome::failure, Outcome::failure, Outcome::ignored, Outcome::cancelled});
+    const Outcome outcome =
+        pick({Outcome::kSuccess, Outcome::kSuccess, Outcome::kSuccess, Outcome::kFailure, Outcome::kFailure,
+              Outcome::kFailure, Outcome::kIgnored, Outcome::kCancelled});
     const Nanos duration = now_ - call.started;
-    if (outcome != Outcome::success || !breaker_.record_quiet_success(call.permit, duration, now_)) {
+    if (outcome != Outcome::kSuccess || !breaker_.record_quiet_success(call.permit, duration, now_)) {
       (void)breaker_.record(call.permit, outcome, duration, now_);
     }
     model_.record(call.modelled, outcome, duration, now_);
   }
 
   void observe() {
-    const Outcome outcome = pick({Outcome::success, Outcome::failure, Outcome::ignored});
+    const Outcome outcome = pick({Outcome::kSuccess, Outcome::kFailure, Outcome::kIgnored});
     const Nanos duration = pick({0, 100, 2000}) * kNanosPerMilli;
     (void)breaker_.record_external(outcome, duration, now_);
-    const bool counts = model_.state == BreakerState::closed || model_.state == BreakerState::metrics_only ||
-                        model_.state == BreakerState::disabled;
+    const bool counts = model_.state == BreakerState::kClosed || model_.state == BreakerState::kMetricsOnly ||
+                        model_.state == BreakerState::kDisabled;
     model_.record({true, counts ? model_.generation : UINT32_MAX, 0, -1}, outcome, duration, now_);
   }
 
@@ -156,13 +157,13 @@ class Schedule {
       }
       case 2:
         (void)breaker_.disable(now_);
-        return model_.by_hand(BreakerState::disabled);
+        return model_.by_hand(BreakerState::kDisabled);
       case 3:
         (void)breaker_.metrics_only(now_);
-        return model_.by_hand(BreakerState::metrics_only);
+        return model_.by_hand(BreakerState::kMetricsOnly);
       default:
         (void)breaker_.reset(now_);
-        return model_.by_hand(BreakerState::closed);
+        return model_.by_hand(BreakerState::kClosed);
     }
   }
 

@@ -28,9 +28,9 @@ class Breaker {
   Recorded run(Outcome outcome, Nanos duration = 0) { return end(acquire(), outcome, duration); }
   void open() {
     for (int i = 0; i < 3; ++i) {
-      run(Outcome::failure);
+      run(Outcome::kFailure);
     }
-    ASSERT_EQ(state(), BreakerState::open);
+    ASSERT_EQ(state(), BreakerState::kOpen);
   }
   void half_open() {
     open();
@@ -45,16 +45,16 @@ class Breaker {
 TEST(CircuitBreaker, OpensOnConsecutiveFailuresAndNotOnScatteredOnes) {
   Breaker breaker;
   for (int i = 0; i < 10; ++i) {
-    breaker.run(Outcome::failure);
-    breaker.run(Outcome::failure);
-    breaker.run(Outcome::success);
+    breaker.run(Outcome::kFailure);
+    breaker.run(Outcome::kFailure);
+    breaker.run(Outcome::kSuccess);
   }
-  EXPECT_EQ(breaker.state(), BreakerState::closed);
-  breaker.run(Outcome::failure);
-  breaker.run(Outcome::failure);
-  const Recorded last = breaker.run(Outcome::failure);
+  EXPECT_EQ(breaker.state(), BreakerState::kClosed);
+  breaker.run(Outcome::kFailure);
+  breaker.run(Outcome::kFailure);
+  const Recorded last = breaker.run(Outcome::kFailure);
   ASSERT_TRUE(last.change.has_value());
-  EXPECT_EQ(last.change->to, BreakerState::open);
+  EXPECT_EQ(last.change->to, BreakerState::kOpen);
 }
 
 TEST(CircuitBreaker, OpensAtTheFailureRateOnceThereAreEnoughCalls) {
@@ -63,12 +63,12 @@ TEST(CircuitBreaker, OpensAtTheFailureRateOnceThereAreEnoughCalls) {
   settings.failure_rate_threshold = 0.5;
   settings.minimum_calls = 4;
   Breaker breaker(settings);
-  breaker.run(Outcome::failure);
-  breaker.run(Outcome::failure);
-  breaker.run(Outcome::success);
-  EXPECT_EQ(breaker.state(), BreakerState::closed);
-  breaker.run(Outcome::success);  // the fourth call makes two of four count
-  EXPECT_EQ(breaker.state(), BreakerState::open);
+  breaker.run(Outcome::kFailure);
+  breaker.run(Outcome::kFailure);
+  breaker.run(Outcome::kSuccess);
+  EXPECT_EQ(breaker.state(), BreakerState::kClosed);
+  breaker.run(Outcome::kSuccess);  // the fourth call makes two of four count
+  EXPECT_EQ(breaker.state(), BreakerState::kOpen);
 }
 
 TEST(CircuitBreaker, CountsARateOfExactlyTheThresholdDespiteRounding) {
@@ -78,13 +78,13 @@ TEST(CircuitBreaker, CountsARateOfExactlyTheThresholdDespiteRounding) {
   settings.minimum_calls = 100;
   Breaker breaker(settings);
   for (int i = 0; i < 7; ++i) {
-    breaker.run(Outcome::failure);
+    breaker.run(Outcome::kFailure);
   }
   for (int i = 0; i < 93; ++i) {
-    ASSERT_EQ(breaker.state(), BreakerState::closed);
-    breaker.run(Outcome::success);
+    ASSERT_EQ(breaker.state(), BreakerState::kClosed);
+    breaker.run(Outcome::kSuccess);
   }
-  EXPECT_EQ(breaker.state(), BreakerState::open);
+  EXPECT_EQ(breaker.state(), BreakerState::kOpen);
 }
 
 TEST(CircuitBreaker, OpensAtTheSlowCallRate) {
@@ -94,10 +94,10 @@ TEST(CircuitBreaker, OpensAtTheSlowCallRate) {
   settings.slow_call_rate_threshold = 1.0;
   settings.minimum_calls = 2;
   Breaker breaker(settings);
-  EXPECT_TRUE(breaker.run(Outcome::success, kSecond).slow);
-  EXPECT_EQ(breaker.state(), BreakerState::closed);
-  breaker.run(Outcome::success, 2 * kSecond);
-  EXPECT_EQ(breaker.state(), BreakerState::open);
+  EXPECT_TRUE(breaker.run(Outcome::kSuccess, kSecond).slow);
+  EXPECT_EQ(breaker.state(), BreakerState::kClosed);
+  breaker.run(Outcome::kSuccess, 2 * kSecond);
+  EXPECT_EQ(breaker.state(), BreakerState::kOpen);
 }
 
 TEST(CircuitBreaker, LooksAtTheLastCallsInCountMode) {
@@ -107,23 +107,23 @@ TEST(CircuitBreaker, LooksAtTheLastCallsInCountMode) {
   settings.minimum_calls = 4;
   settings.window_calls = 4;
   Breaker breaker(settings);
-  breaker.run(Outcome::failure);
+  breaker.run(Outcome::kFailure);
   for (int i = 0; i < 4; ++i) {
-    breaker.run(Outcome::success);  // pushes the failure out
+    breaker.run(Outcome::kSuccess);  // pushes the failure out
   }
-  breaker.run(Outcome::failure);
-  EXPECT_EQ(breaker.state(), BreakerState::closed);
-  breaker.run(Outcome::failure);
-  EXPECT_EQ(breaker.state(), BreakerState::open);
+  breaker.run(Outcome::kFailure);
+  EXPECT_EQ(breaker.state(), BreakerState::kClosed);
+  breaker.run(Outcome::kFailure);
+  EXPECT_EQ(breaker.state(), BreakerState::kOpen);
 }
 
 TEST(CircuitBreaker, ALateSuccessDoesNotCloseAnOpenBreaker) {
   Breaker breaker;
   const Admission early = breaker.acquire();
   breaker.open();
-  const Recorded recorded = breaker.end(early, Outcome::success);
+  const Recorded recorded = breaker.end(early, Outcome::kSuccess);
   EXPECT_TRUE(recorded.late);
-  EXPECT_EQ(breaker.state(), BreakerState::open);
+  EXPECT_EQ(breaker.state(), BreakerState::kOpen);
   EXPECT_EQ(breaker.machine.snapshot(breaker.now).totals.late, 1U);
 }
 
@@ -132,7 +132,7 @@ TEST(CircuitBreaker, ALateFailureDoesNotRestartTheOpenTime) {
   const Admission early = breaker.acquire();
   breaker.open();
   breaker.now += 29 * kSecond;
-  EXPECT_TRUE(breaker.end(early, Outcome::failure).late);
+  EXPECT_TRUE(breaker.end(early, Outcome::kFailure).late);
   EXPECT_EQ(breaker.machine.opened_until(), 30 * kSecond);
   breaker.now += kSecond;
   EXPECT_TRUE(breaker.acquire().admitted);
@@ -143,10 +143,10 @@ TEST(CircuitBreaker, ACallAdmittedWhileClosedIsNoProbe) {
   const Admission early = breaker.acquire();
   breaker.half_open();
   const Admission probe = breaker.acquire();
-  EXPECT_TRUE(breaker.end(early, Outcome::success).late);
-  EXPECT_TRUE(breaker.end(early, Outcome::success).late);
-  EXPECT_EQ(breaker.state(), BreakerState::half_open);
-  EXPECT_FALSE(breaker.end(probe, Outcome::success).late);
+  EXPECT_TRUE(breaker.end(early, Outcome::kSuccess).late);
+  EXPECT_TRUE(breaker.end(early, Outcome::kSuccess).late);
+  EXPECT_EQ(breaker.state(), BreakerState::kHalfOpen);
+  EXPECT_FALSE(breaker.end(probe, Outcome::kSuccess).late);
 }
 
 TEST(CircuitBreaker, CancellationIsNoVerdictButASlowOneIsSeen) {
@@ -156,23 +156,23 @@ TEST(CircuitBreaker, CancellationIsNoVerdictButASlowOneIsSeen) {
   settings.minimum_calls = 10;
   Breaker breaker(settings);
   for (int i = 0; i < 20; ++i) {
-    breaker.run(Outcome::cancelled);
+    breaker.run(Outcome::kCancelled);
   }
   EXPECT_EQ(breaker.machine.window(breaker.now).calls, 0U);
   for (int i = 0; i < 10; ++i) {
-    breaker.run(Outcome::cancelled, kSecond);
+    breaker.run(Outcome::kCancelled, kSecond);
   }
-  EXPECT_EQ(breaker.state(), BreakerState::open);
+  EXPECT_EQ(breaker.state(), BreakerState::kOpen);
 }
 
 TEST(CircuitBreaker, CancellationDoesNotWipeConsecutiveFailures) {
   Breaker breaker;
-  breaker.run(Outcome::failure);
-  breaker.run(Outcome::failure);
-  breaker.run(Outcome::cancelled);
-  breaker.run(Outcome::ignored);
-  breaker.run(Outcome::failure);
-  EXPECT_EQ(breaker.state(), BreakerState::open);
+  breaker.run(Outcome::kFailure);
+  breaker.run(Outcome::kFailure);
+  breaker.run(Outcome::kCancelled);
+  breaker.run(Outcome::kIgnored);
+  breaker.run(Outcome::kFailure);
+  EXPECT_EQ(breaker.state(), BreakerState::kOpen);
 }
 
 TEST(CircuitBreaker, AHungProbeCannotWedgeIt) {
@@ -185,23 +185,23 @@ TEST(CircuitBreaker, AHungProbeCannotWedgeIt) {
   EXPECT_FALSE(refused.admitted);
   EXPECT_EQ(refused.retry_after, 5 * kSecond);
   breaker.now += 5 * kSecond;
-  breaker.run(Outcome::success);
-  breaker.run(Outcome::success);
-  EXPECT_EQ(breaker.state(), BreakerState::closed);
-  EXPECT_TRUE(breaker.end(hung, Outcome::failure).late);
+  breaker.run(Outcome::kSuccess);
+  breaker.run(Outcome::kSuccess);
+  EXPECT_EQ(breaker.state(), BreakerState::kClosed);
+  EXPECT_TRUE(breaker.end(hung, Outcome::kFailure).late);
 }
 
 TEST(CircuitBreaker, AProbeWithoutVerdictGivesItsPlaceBack) {
-  for (const Outcome outcome : {Outcome::ignored, Outcome::cancelled}) {
+  for (const Outcome outcome : {Outcome::kIgnored, Outcome::kCancelled}) {
     Breaker breaker;
     breaker.half_open();
     for (int i = 0; i < 10; ++i) {
       breaker.run(outcome);
-      EXPECT_EQ(breaker.state(), BreakerState::half_open);
+      EXPECT_EQ(breaker.state(), BreakerState::kHalfOpen);
     }
-    breaker.run(Outcome::success);
-    breaker.run(Outcome::success);
-    EXPECT_EQ(breaker.state(), BreakerState::closed);
+    breaker.run(Outcome::kSuccess);
+    breaker.run(Outcome::kSuccess);
+    EXPECT_EQ(breaker.state(), BreakerState::kClosed);
   }
 }
 
@@ -212,17 +212,17 @@ TEST(CircuitBreaker, GivesItsVerdictWithoutWaitingForTheOtherProbes) {
   Breaker closing(settings);
   closing.half_open();
   const std::vector<Admission> probes = {closing.acquire(), closing.acquire(), closing.acquire()};
-  closing.end(probes[0], Outcome::success);
-  closing.end(probes[1], Outcome::success);
-  EXPECT_EQ(closing.state(), BreakerState::closed);
-  EXPECT_TRUE(closing.end(probes[2], Outcome::failure).late);
+  closing.end(probes[0], Outcome::kSuccess);
+  closing.end(probes[1], Outcome::kSuccess);
+  EXPECT_EQ(closing.state(), BreakerState::kClosed);
+  EXPECT_TRUE(closing.end(probes[2], Outcome::kFailure).late);
 }
 
 TEST(CircuitBreaker, ReopensOnOneFailureTooMany) {
   Breaker breaker;
   breaker.half_open();
-  breaker.run(Outcome::failure);  // 1 > 2 − 2
-  EXPECT_EQ(breaker.state(), BreakerState::open);
+  breaker.run(Outcome::kFailure);  // 1 > 2 − 2
+  EXPECT_EQ(breaker.state(), BreakerState::kOpen);
   EXPECT_EQ(breaker.machine.opened_until(), 60 * kSecond);
 }
 
@@ -252,7 +252,7 @@ TEST(CircuitBreaker, OpensForATimeWithJitterThatBacksOffUpToItsMaximum) {
   bool differ = false;
   for (const Nanos longest : {30, 60, 100, 100}) {
     while (machine.opened_until() <= now) {
-      (void)machine.record(machine.acquire(now).permit, Outcome::failure, 0, now);
+      (void)machine.record(machine.acquire(now).permit, Outcome::kFailure, 0, now);
     }
     const Nanos length = machine.opened_until() - now;
     EXPECT_LE(length, longest * kSecond);
@@ -275,7 +275,7 @@ TEST(CircuitBreaker, TripsForAsLongAsItIsToldWithinItsMaximum) {
   EXPECT_EQ(breaker.machine.opened_until(), 90 * kSecond);
   breaker.now = 90 * kSecond;
   EXPECT_TRUE(breaker.acquire().admitted);
-  EXPECT_EQ(breaker.state(), BreakerState::half_open);
+  EXPECT_EQ(breaker.state(), BreakerState::kHalfOpen);
 }
 
 TEST(CircuitBreaker, ForcedOpenEndsInClosedWhenItsTimeIsOver) {
@@ -284,22 +284,22 @@ TEST(CircuitBreaker, ForcedOpenEndsInClosedWhenItsTimeIsOver) {
   EXPECT_FALSE(breaker.acquire().admitted);
   EXPECT_FALSE(breaker.machine.trip(kSecond, breaker.now).has_value());
   breaker.now = 10 * kSecond;
-  EXPECT_EQ(breaker.state(), BreakerState::closed);
+  EXPECT_EQ(breaker.state(), BreakerState::kClosed);
   const Admission admission = breaker.acquire();
   EXPECT_TRUE(admission.admitted);
-  EXPECT_EQ(admission.change->from, BreakerState::forced_open);
+  EXPECT_EQ(admission.change->from, BreakerState::kForcedOpen);
 }
 
 TEST(CircuitBreaker, MetricsOnlyRecordsAndNeverRejectsAndDisabledRecordsNothing) {
   Breaker breaker;
   breaker.machine.metrics_only(breaker.now);
   for (int i = 0; i < 10; ++i) {
-    breaker.run(Outcome::failure);
+    breaker.run(Outcome::kFailure);
   }
-  EXPECT_EQ(breaker.state(), BreakerState::metrics_only);
+  EXPECT_EQ(breaker.state(), BreakerState::kMetricsOnly);
   EXPECT_EQ(breaker.machine.window(breaker.now).failures, 10U);
   breaker.machine.disable(breaker.now);
-  breaker.run(Outcome::failure);
+  breaker.run(Outcome::kFailure);
   EXPECT_EQ(breaker.machine.snapshot(breaker.now).totals.failures, 10U);
 }
 
@@ -307,9 +307,9 @@ TEST(CircuitBreaker, KeepsItsCountsWhenOpeningAndClearsThemWhenClosing) {
   Breaker breaker;
   breaker.half_open();
   EXPECT_EQ(breaker.machine.window(0).failures, 3U);
-  breaker.run(Outcome::success);
-  breaker.run(Outcome::success);
-  EXPECT_EQ(breaker.state(), BreakerState::closed);
+  breaker.run(Outcome::kSuccess);
+  breaker.run(Outcome::kSuccess);
+  EXPECT_EQ(breaker.state(), BreakerState::kClosed);
   EXPECT_EQ(breaker.machine.window(breaker.now).calls, 0U);
 }
 
@@ -322,17 +322,17 @@ TEST(CircuitBreaker, AHealthCheckClosesItEarlyUnlessItIsHeld) {
   breaker.machine.reset(breaker.now);
   breaker.open();
   EXPECT_TRUE(breaker.machine.health_succeeded(breaker.now).has_value());
-  EXPECT_EQ(breaker.state(), BreakerState::closed);
+  EXPECT_EQ(breaker.state(), BreakerState::kClosed);
 }
 
 TEST(CircuitBreaker, TakesNewSettingsWithoutLosingItsState) {
   Breaker breaker;
-  breaker.run(Outcome::failure);
+  breaker.run(Outcome::kFailure);
   CircuitBreakerConfig settings;
   settings.failure_threshold = 2;
   breaker.machine.reconfigure(Breaker::share(settings));
-  breaker.run(Outcome::failure);
-  EXPECT_EQ(breaker.state(), BreakerState::open);
+  breaker.run(Outcome::kFailure);
+  EXPECT_EQ(breaker.state(), BreakerState::kOpen);
 }
 
 TEST(CircuitBreaker, AccountsForTheTimeInEachState) {
@@ -356,7 +356,7 @@ TEST(CircuitBreaker, ConservesTotalsOverThreads) {
       for (int i = 0; i < kCalls; ++i) {
         const Admission admission = breaker.machine.acquire(0);
         if (admission.admitted) {
-          const Outcome outcome = (i + t) % 7 == 0 ? Outcome::failure : Outcome::success;
+          const Outcome outcome = (i + t) % 7 == 0 ? Outcome::kFailure : Outcome::kSuccess;
           (void)breaker.machine.record(admission.permit, outcome, i, 0);
         }
         if (i % 1000 == 999) {
@@ -387,7 +387,7 @@ TEST(CircuitBreaker, NamesWhatIsWrongWithASetting) {
 
 TEST(CircuitBreaker, StaysSmallWhileUncontended) {
   Breaker breaker;
-  breaker.run(Outcome::success);
+  breaker.run(Outcome::kSuccess);
   EXPECT_LE(breaker.machine.bytes(), 820U);
 }
 

@@ -29,24 +29,24 @@ TEST(HalfOpenTrial, DecidesAsSoonAsTheOutcomeIsCertain) {
   const auto second = closing.admit(0);
   (void)closing.admit(0);
   EXPECT_TRUE(closing.settle(second, true));
-  EXPECT_EQ(closing.verdict(), Verdict::undecided);
+  EXPECT_EQ(closing.verdict(), Verdict::kUndecided);
   EXPECT_TRUE(closing.settle(first, true));
-  EXPECT_EQ(closing.verdict(), Verdict::close);
+  EXPECT_EQ(closing.verdict(), Verdict::kClose);
 
   HalfOpenTrial reopening(5, 3, 5, kLease);
   for (int i = 0; i < 2; ++i) {
     EXPECT_TRUE(reopening.settle(reopening.admit(0), false));
-    EXPECT_EQ(reopening.verdict(), Verdict::undecided);
+    EXPECT_EQ(reopening.verdict(), Verdict::kUndecided);
   }
   EXPECT_TRUE(reopening.settle(reopening.admit(0), false));
-  EXPECT_EQ(reopening.verdict(), Verdict::reopen);
+  EXPECT_EQ(reopening.verdict(), Verdict::kReopen);
 }
 
 TEST(HalfOpenTrial, GivesAReleasedPlaceToAnother) {
   HalfOpenTrial trial(1, 1, 1, kLease);
   EXPECT_TRUE(trial.release(trial.admit(0)));
   EXPECT_NE(trial.admit(0), 0U);
-  EXPECT_EQ(trial.verdict(), Verdict::undecided);
+  EXPECT_EQ(trial.verdict(), Verdict::kUndecided);
 }
 
 TEST(HalfOpenTrial, GivesAHungProbesPlaceAwayAndIgnoresItsOutcome) {
@@ -58,7 +58,7 @@ TEST(HalfOpenTrial, GivesAHungProbesPlaceAwayAndIgnoresItsOutcome) {
   EXPECT_FALSE(trial.settle(hung, true));
   EXPECT_FALSE(trial.release(hung));
   EXPECT_TRUE(trial.settle(next, true));
-  EXPECT_EQ(trial.verdict(), Verdict::undecided);
+  EXPECT_EQ(trial.verdict(), Verdict::kUndecided);
 }
 
 }  // namespace

@@ -48,7 +48,7 @@ struct BatcherConfig {
 
 // Why a batch went: it was full, its oldest item's window or (adaptive) tightest deadline was about to end, a
 // slot was idle, or the owner asked.
-enum class DispatchReason : std::uint8_t { full, timer, idle, deadline, flush, close };
+enum class DispatchReason : std::uint8_t { kFull, kTimer, kIdle, kDeadline, kFlush, kClose };
 inline constexpr std::size_t kDispatchReasons = 6;
 
 // One item as its queue sees it. Copying would break the links.
@@ -124,7 +124,7 @@ class BatchQueue {
  public:
   struct Decision {
     std::size_t size = 0;  // > 0: take() so many now
-    DispatchReason reason = DispatchReason::timer;
+    DispatchReason reason = DispatchReason::kTimer;
     Nanos ask_again = kForever;  // else: when, unless an item arrives or a slot frees before
   };
 
@@ -190,7 +190,7 @@ class BatchQueue {
   double weight_ = 0.0;
   std::uint64_t next_sequence_ = 1;
   std::uint64_t flush_below_ = 0;  // items with a lower sequence number are due
-  DispatchReason flush_reason_ = DispatchReason::flush;
+  DispatchReason flush_reason_ = DispatchReason::kFlush;
 };
 
 }  // namespace resilience

@@ -32,7 +32,7 @@
 
 namespace resilience {
 
-enum class BreakerState : std::uint8_t { closed, open, half_open, forced_open, disabled, metrics_only };
+enum class BreakerState : std::uint8_t { kClosed, kOpen, kHalfOpen, kForcedOpen, kDisabled, kMetricsOnly };
 inline constexpr std::size_t kBreakerStates = 6;
 
 struct CircuitBreakerConfig {
@@ -56,7 +56,7 @@ struct CircuitBreakerConfig {
   bool operator==(const CircuitBreakerConfig&) const = default;
 };
 
-enum class Outcome : std::uint8_t { success, failure, ignored, cancelled };
+enum class Outcome : std::uint8_t { kSuccess, kFailure, kIgnored, kCancelled };
 
 struct BreakerPermit {
   std::uint32_t generation = 0;
@@ -83,7 +83,7 @@ struct Recorded {
 };
 
 struct BreakerSnapshot {
-  BreakerState state = BreakerState::closed;
+  BreakerState state = BreakerState::kClosed;
   WindowCounts window;
   BreakerTotals totals;
   CompactHistogram latency;
@@ -107,7 +107,7 @@ class CircuitBreaker {
   [[nodiscard]] bool try_acquire_closed(BreakerPermit& permit) const noexcept {
     const std::uint32_t word = word_.load(std::memory_order_acquire);
     permit = {generation_of(word), 0};
-    return state_of(word) == BreakerState::closed;
+    return state_of(word) == BreakerState::kClosed;
   }
   Recorded record(BreakerPermit permit, Outcome outcome, Nanos duration, Nanos now);
   // record() of a success when nothing can follow from it: no failure or slow call is in the window and no
@@ -142,7 +142,7 @@ class CircuitBreaker {
 
  private:
   using Stripe = OutcomeStripe;
-  enum class Counted : std::uint8_t { nowhere, in_window, in_new_bucket };
+  enum class Counted : std::uint8_t { kNowhere, kInWindow, kInNewBucket };
   struct Stripes;  // more of them, once threads collide
   struct Periods;  // what only a breaker that has left `closed` needs
 

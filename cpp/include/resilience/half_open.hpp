@@ -16,7 +16,7 @@
 
 namespace resilience {
 
-enum class Verdict : std::uint8_t { undecided, close, reopen };
+enum class Verdict : std::uint8_t { kUndecided, kClose, kReopen };
 
 class HalfOpenTrial {
  public:

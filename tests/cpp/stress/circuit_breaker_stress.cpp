@@ -43,7 +43,7 @@ void call(CircuitBreaker& breaker, std::uint64_t number, std::uint64_t fail_ever
   const bool fails = fail_every != 0 && number % fail_every == 0;
   const Nanos duration = static_cast<Nanos>(number % 4096) * kNanosPerMicro;
   if (fails || !breaker.record_quiet_success(permit, duration, now)) {
-    (void)breaker.record(permit, fails ? Outcome::failure : Outcome::success, duration, now);
+    (void)breaker.record(permit, fails ? Outcome::kFailure : Outcome::kSuccess, duration, now);
   }
 }
 
@@ -90,7 +90,7 @@ TEST(CircuitBreakerStress, FourThreadsConserveTotalsOverTenMillionCalls) {
   EXPECT_EQ(now.totals.rejected + now.totals.late + now.totals.ignored + now.totals.cancelled, 0U);
   EXPECT_EQ(now.window.failures, failures);  // all within the window's minute
   EXPECT_EQ(now.window.calls, kCalls);
-  EXPECT_EQ(now.state, BreakerState::closed);
+  EXPECT_EQ(now.state, BreakerState::kClosed);
 }
 
 TEST(CircuitBreakerStress, ThreadsShareAWindowOfCallsWithoutLosingAny) {
@@ -124,10 +124,10 @@ TEST(CircuitBreakerStress, NothingIsLostWhileStatesChange) {
           continue;
         }
         const std::uint64_t dice = (number * 2654435761U + i) % 8;
-        const Outcome outcome = dice < 4   ? Outcome::success
-                                : dice < 6 ? Outcome::failure
-                                : dice < 7 ? Outcome::ignored
-                                           : Outcome::cancelled;
+        const Outcome outcome = dice < 4   ? Outcome::kSuccess
+                                : dice < 6 ? Outcome::kFailure
+                                : dice < 7 ? Outcome::kIgnored
+                                           : Outcome::kCancelled;
         (void)breaker.record(admission.permit, outcome, 1000, now);
         if (number % 50'000 == 0) {
           breaker.reset(now);

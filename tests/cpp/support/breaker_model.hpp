@@ -25,7 +25,7 @@ class BreakerModel {
   explicit BreakerModel(const CircuitBreakerConfig& config) : config_(config) {}
 
   [[nodiscard]] BreakerState shown(Nanos now) const {
-    return state == BreakerState::forced_open && now >= until ? BreakerState::closed : state;
+    return state == BreakerState::kForcedOpen && now >= until ? BreakerState::kClosed : state;
   }
 
   [[nodiscard]] WindowCounts window(Nanos now) const {
@@ -39,15 +39,15 @@ class BreakerModel {
   }
 
   Permit acquire(Nanos now) {
-    const bool shut = state == BreakerState::open || state == BreakerState::forced_open;
+    const bool shut = state == BreakerState::kOpen || state == BreakerState::kForcedOpen;
     if (shut && now < until) {
       ++totals.rejected;
       return {.retry_after = until == kForever ? -1 : until - now};
     }
     if (shut) {
-      enter(state == BreakerState::open ? BreakerState::half_open : BreakerState::closed);
+      enter(state == BreakerState::kOpen ? BreakerState::kHalfOpen : BreakerState::kClosed);
     }
-    return state == BreakerState::half_open ? probe(now) : Permit{true, generation, 0, -1};
+    return state == BreakerState::kHalfOpen ? probe(now) : Permit{true, generation, 0, -1};
   }
 
   void record(const Permit& permit, Outcome outcome, Nanos duration, Nanos now) {
@@ -55,34 +55,34 @@ class BreakerModel {
       ++totals.late;
     } else if (permit.lease != 0) {
       record_probe(permit.lease, outcome, duration, now);
-    } else if (state != BreakerState::disabled && count(outcome, duration, now) &&
-               state == BreakerState::closed && exceeded(outcome, now)) {
+    } else if (state != BreakerState::kDisabled && count(outcome, duration, now) &&
+               state == BreakerState::kClosed && exceeded(outcome, now)) {
       open(now);
     }
   }
 
   void trip(Nanos duration, Nanos now) {
     const Nanos end = now + std::min(duration, config_.max_recovery_timeout);
-    if (state == BreakerState::open) {
+    if (state == BreakerState::kOpen) {
       until = std::max(until, end);
-    } else if (state == BreakerState::closed || state == BreakerState::half_open) {
-      enter(BreakerState::open);
+    } else if (state == BreakerState::kClosed || state == BreakerState::kHalfOpen) {
+      enter(BreakerState::kOpen);
       until = end;
     }
   }
 
   void force_open(Nanos ttl, Nanos now) {
-    by_hand(BreakerState::forced_open);
+    by_hand(BreakerState::kForcedOpen);
     until = ttl == kForever ? kForever : now + ttl;
   }
 
   void by_hand(BreakerState to) {
-    if (state != to || to == BreakerState::closed) {
+    if (state != to || to == BreakerState::kClosed) {
       enter(to);
     }
   }
 
-  BreakerState state = BreakerState::closed;
+  BreakerState state = BreakerState::kClosed;
   std::uint32_t generation = 0;
   std::uint32_t consecutive = 0;
   Nanos until = -1;
@@ -105,10 +105,10 @@ class BreakerModel {
   void enter(BreakerState to) {
     state = to;
     ++generation;
-    if (to == BreakerState::half_open) {
+    if (to == BreakerState::kHalfOpen) {
       leases_.clear();
       admitted_ = good_ = bad_ = 0;
-    } else if (to == BreakerState::closed) {
+    } else if (to == BreakerState::kClosed) {
       calls_.clear();
       reopenings_ = consecutive = 0;
     }
@@ -118,7 +118,7 @@ class BreakerModel {
     const double length =
         static_cast<double>(config_.recovery_timeout) * std::pow(config_.recovery_backoff, reopenings_);
     ++reopenings_;
-    enter(BreakerState::open);
+    enter(BreakerState::kOpen);
     until = now + std::min(static_cast<Nanos>(length), config_.max_recovery_timeout);
   }
 
@@ -150,36 +150,36 @@ class BreakerModel {
     }
     count(outcome, duration, now);
     const bool too_slow = config_.slow_call_rate_threshold && slow(outcome, duration);
-    if (outcome == Outcome::success && !too_slow) {
+    if (outcome == Outcome::kSuccess && !too_slow) {
       ++good_;
-    } else if (outcome == Outcome::success || outcome == Outcome::failure) {
+    } else if (outcome == Outcome::kSuccess || outcome == Outcome::kFailure) {
       ++bad_;
     } else {
       --admitted_;
     }
     if (good_ >= config_.success_threshold) {
-      enter(BreakerState::closed);
+      enter(BreakerState::kClosed);
     } else if (bad_ > config_.half_open_requests - config_.success_threshold) {
       open(now);
     }
   }
 
   [[nodiscard]] bool slow(Outcome outcome, Nanos duration) const {
-    return outcome != Outcome::ignored && config_.slow_call_duration &&
+    return outcome != Outcome::kIgnored && config_.slow_call_duration &&
            duration >= *config_.slow_call_duration;
   }
 
   // True when the outcome is in the window.
   bool count(Outcome outcome, Nanos duration, Nanos now) {
     const bool is_slow = slow(outcome, duration);
-    const bool failed = outcome == Outcome::failure;
+    const bool failed = outcome == Outcome::kFailure;
     totals.slow += is_slow ? 1 : 0;
-    totals.successes += outcome == Outcome::success ? 1 : 0;
+    totals.successes += outcome == Outcome::kSuccess ? 1 : 0;
     totals.failures += failed ? 1 : 0;
-    totals.ignored += outcome == Outcome::ignored ? 1 : 0;
-    totals.cancelled += outcome == Outcome::cancelled ? 1 : 0;
-    consecutive = failed ? consecutive + 1 : outcome == Outcome::success ? 0 : consecutive;
-    if (outcome == Outcome::ignored || (outcome == Outcome::cancelled && !is_slow)) {
+    totals.ignored += outcome == Outcome::kIgnored ? 1 : 0;
+    totals.cancelled += outcome == Outcome::kCancelled ? 1 : 0;
+    consecutive = failed ? consecutive + 1 : outcome == Outcome::kSuccess ? 0 : consecutive;
+    if (outcome == Outcome::kIgnored || (outcome == Outcome::kCancelled && !is_slow)) {
       return false;
     }
     std::erase_if(calls_, [this, now](const Call& call) { return !inside(call, now); });
@@ -192,7 +192,7 @@ class BreakerModel {
   }
 
   [[nodiscard]] bool exceeded(Outcome outcome, Nanos now) const {
-    if (outcome == Outcome::failure && config_.failure_threshold != 0 &&
+    if (outcome == Outcome::kFailure && config_.failure_threshold != 0 &&
         consecutive >= config_.failure_threshold) {
       return true;
     }

@@ -89,7 +89,7 @@ def _insert(kind: type[Run] | type[Usage]) -> str:
     names = [each.name for each in fields(kind)]
     values = ", ".join(f"${number}" for number in range(1, len(names) + 1))
     table = _TABLES[kind]
-    return f"insert into {table} ({', '.join(names)}) values ({values}) on conflict (id) do nothing"  # noqa: S608 - our own names
+    return f"insert into {table} ({', '.join(names)}) values ({values}) on conflict (id) do nothing"  # noqa: S608 - our own names  # nosec B608
 
 
 _INSERTS = {kind: _insert(kind) for kind in _TABLES}

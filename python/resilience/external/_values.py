@@ -12,7 +12,7 @@ from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 if TYPE_CHECKING:
-    from xml.etree.ElementTree import Element  # nosec B405 - a type; defusedxml parses
+    from xml.etree.ElementTree import Element  # a type: defusedxml parses  # nosec B405
 
 _NUMBER = re.compile(r"\s*[+-]?[0-9]{1,300}(\.[0-9]{0,300})?(e[+-]?[0-9]{1,3})?\s*", re.IGNORECASE)
 _BITS = 1024  # more than any count, few enough to convert to float

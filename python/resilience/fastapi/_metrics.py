@@ -62,7 +62,7 @@ class MetricSources:
 
 def http_families(metrics: RequestMetrics) -> Iterable[Family]:
     """Return requests by method, route and status, their durations, and what is in progress."""
-    requests = Family("resilience_http_requests", "counter", "Requests by method, route template and status")
+    served = Family("resilience_http_requests", "counter", "Requests by method, route template and status")
     durations = Family(
         "resilience_http_request_duration_seconds",
         "histogram",
@@ -70,11 +70,11 @@ def http_families(metrics: RequestMetrics) -> Iterable[Family]:
         bounds=EXPORTED_BOUNDS,
     )
     for (method, route, status), series in metrics.series.items():
-        requests.put(series.count, method=method, route=route, status=str(status))
+        served.put(series.count, method=method, route=route, status=str(status))
         labels = (("method", method), ("route", route))
         durations.add(labels, [*map(float, series.buckets), series.seconds])
     active = {"http": float(metrics.active), "websocket": float(metrics.websockets)}
-    return requests, durations, gauge("resilience_connections_active", "Requests in progress", active)
+    return served, durations, gauge("resilience_connections_active", "Requests in progress", active)
 
 
 def dependency_families(dependencies: DependencyChecks) -> Iterable[Family]:

@@ -99,17 +99,17 @@ def cache_families(caches: Mapping[str, Callable[[], Mapping[str, Any]]]) -> Ite
 
 def batcher_families(batchers: Mapping[str, Callable[[], Mapping[str, Any]]]) -> Iterable[Family]:
     """Return throughput and fill of batchers, given their `get_metrics`."""
-    requests = Family("resilience_batcher_requests", "counter", "Items taken")
+    items = Family("resilience_batcher_requests", "counter", "Items taken")
     batches = Family("resilience_batcher_batches", "counter", "Batches dispatched")
     pending = Family("resilience_batcher_pending", "gauge", "Items waiting")
     ratio = Family("resilience_batcher_efficiency_ratio", "gauge", "Mean fill of a batch", merge="max")
     for name, read in batchers.items():
         metrics = read()
-        requests.put(metrics["total_requests"], name=name)
+        items.put(metrics["total_requests"], name=name)
         batches.put(metrics["total_batches"], name=name)
         pending.put(metrics["pending_requests"], name=name)
         ratio.put(metrics["efficiency_ratio"], name=name)
-    return requests, batches, pending, ratio
+    return items, batches, pending, ratio
 
 
 def allocator_families(predictions: Mapping[str, Any]) -> Iterable[Family]:
@@ -142,13 +142,13 @@ def allocator_families(predictions: Mapping[str, Any]) -> Iterable[Family]:
 
 def external_api_families(apis: Mapping[str, Mapping[str, Any]]) -> Iterable[Family]:
     """Return requests and kept answers of external APIs, given the `stats()` of each."""
-    requests = Family("resilience_external_requests", "counter", "Requests of external APIs by outcome")
+    asked = Family("resilience_external_requests", "counter", "Requests of external APIs by outcome")
     kept = Family("resilience_external_kept_answers", "gauge", "Answers kept to stand in for an API")
     for name, stats in apis.items():
         for outcome, total in stats["requests"].items():
-            requests.put(total, name=name, outcome=outcome)
+            asked.put(total, name=name, outcome=outcome)
         kept.put(stats["kept_answers"], name=name)
-    return requests, kept
+    return asked, kept
 
 
 def gauge(name: str, help_text: str, values: Mapping[str, float], *, merge: Merge = "sum") -> Family:

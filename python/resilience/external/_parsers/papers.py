@@ -17,7 +17,7 @@ from resilience.external._values import (
 )
 
 if TYPE_CHECKING:
-    from xml.etree.ElementTree import Element  # nosec B405 - a type; defusedxml parses
+    from xml.etree.ElementTree import Element  # a type: defusedxml parses  # nosec B405
 
 _ATOM = "{http://www.w3.org/2005/Atom}"
 _ARXIV = "{http://arxiv.org/schemas/atom}"

@@ -1,15 +1,20 @@
 """What the guarded transports of httpx and httpx2 share: two libraries of one interface and different classes.
 
-Only their public interface is used: an inner transport and its answer.
+Each class here is one half of a class; the other half is the library's own, which its client asks for. The modules
+named after the libraries join the halves and say nothing else.
 """
 
 import functools
 from collections.abc import AsyncIterator, Callable
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from resilience.connections._contained import contained
 from resilience.connections._generations import Generations
 from resilience.connections._guard import GuardedExchange, Target, UpstreamGuard
+from resilience.connections._httpx_pool import Connection, Network
+
+TransportT = TypeVar("TransportT")
+LimitsT = TypeVar("LimitsT")
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
@@ -61,8 +66,37 @@ class GuardedBody:
             free()
 
 
-async def close_transport(transport: Any) -> None:
-    """Close an inner transport."""
+class ConnectionPoolHalf:
+    """A pool of httpcore's whose connections are closed when the request they were made for never gets to them."""
+
+    def create_connection(self, origin: Any) -> Any:
+        """Make a connection that has not been opened."""
+        return Connection(super().create_connection(origin))  # type: ignore[misc]  # the library's half has it
+
+
+class PooledTransportHalf(Generic[LimitsT]):
+    """The library's own transport on a pool that forgets no connection."""
+
+    _library: Any  # httpx, or what has its names
+    _network_backend: Any  # httpcore's class
+    _connection_pool: Any  # a class made of a `ConnectionPoolHalf`
+
+    def __init__(self, *, verify: Any = True, limits: LimitsT | None = None) -> None:
+        chosen: Any = limits or self._library.Limits()
+        context = self._library.create_ssl_context(verify=verify)
+        settings: dict[str, Any] = {"verify": context, "limits": chosen}
+        super().__init__(**settings)  # the library's half takes them
+        self.network = Network(self._network_backend())
+        self._pool = self._connection_pool(
+            ssl_context=context,
+            max_connections=chosen.max_connections,
+            max_keepalive_connections=chosen.max_keepalive_connections,
+            keepalive_expiry=chosen.keepalive_expiry,
+            network_backend=self.network,
+        )
+
+
+async def _close_transport(transport: Any) -> None:
     await transport.aclose()
 
 
@@ -70,17 +104,25 @@ async def _close(response: Any) -> None:
     await response.aclose()
 
 
-class GuardedTransportMixin:
-    """Sends requests through a guard; the classes of each library give it their transport and response.
+class GuardedTransportHalf(Generic[TransportT]):
+    """Sends requests through a guard.
 
     Replacing the inner transport while requests are under way loses none: each ends where it began.
     """
 
-    _transports: Generations[Any]
-    _guard: UpstreamGuard
+    _pooled_transport: Any  # a class made of a `PooledTransportHalf`
+    _body: Any  # a class made of a `GuardedBody`
+    _response: Any  # the library's class
 
-    def _make_response(self, response: Any, body: GuardedBody) -> Any:
-        raise NotImplementedError
+    def __init__(
+        self, guard: UpstreamGuard | None = None, *, transport: TransportT | None = None, **settings: Any
+    ) -> None:
+        if transport is not None and settings:
+            raise TypeError("give either a transport or settings for one")
+        self._guard = guard or UpstreamGuard()
+        self._transports: Generations[Any] = Generations(
+            transport or self._pooled_transport(**settings), _close_transport
+        )
 
     async def handle_async_request(self, request: Any) -> Any:
         """Send one request; its exchange lasts until the body of the answer has ended.
@@ -99,10 +141,15 @@ class GuardedTransportMixin:
             self._transports.leave(used)
             raise
         exchange.answered(response.status_code, response.headers)
-        body = GuardedBody(response.stream, exchange, functools.partial(self._transports.leave, used))
-        return self._make_response(response, body)
+        body = self._body(response.stream, exchange, functools.partial(self._transports.leave, used))
+        return self._response(
+            status_code=response.status_code,
+            headers=response.headers,
+            stream=body,
+            extensions=response.extensions,
+        )
 
-    def replace(self, transport: Any) -> None:
+    def replace(self, transport: TransportT) -> None:
         """Send what comes from now on through another inner transport; the old one closes once it is unused."""
         self._transports.replace(transport)
 

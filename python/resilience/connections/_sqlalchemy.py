@@ -1,27 +1,23 @@
 """PostgreSQL or SQLite by SQLAlchemy's asynchronous engine, for services that speak SQLAlchemy anyway."""
 
-import contextlib
-from collections.abc import AsyncIterator, Coroutine, Iterable, Sequence
+from collections.abc import Coroutine, Iterable, Sequence
 from contextvars import ContextVar
 from types import ModuleType
 from typing import Any, TypeVar
 
 import sqlalchemy
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncTransaction, create_async_engine
 from sqlalchemy.pool import AsyncAdaptedQueuePool
 
 from resilience.connections._contained import contained
-from resilience.connections._database_drivers import Phase
-from resilience.connections._generations import Generations
-from resilience.connections._postgres import Connect, Opener
-from resilience.connections._slots import Slots
+from resilience.connections._pooled_driver import GRACE, PooledDriver
+from resilience.connections._postgres import Opener, server_settings
 from resilience.connections._sqlite import bound
 
 T = TypeVar("T")
 
 _opened_here: ContextVar[list[Any]] = ContextVar("resilience_connections_opened")
 
-_GRACE = 1.0  # seconds by which we wait longer than the server is told to work
 _WRITES = "resilience_writes"  # the execution option that tells a connection what its transaction is for
 
 
@@ -54,47 +50,18 @@ class SqlAlchemyConnection:
         return await _unbroken(self.inner.exec_driver_sql(text, parameters), is_sqlite=self._is_sqlite)
 
 
-class SqlAlchemyDriver:
-    """An engine whose connections are dropped, not repaired, after anything but a clean end.
+class SqlAlchemyDriver(PooledDriver[AsyncEngine]):
+    """An engine of SQLAlchemy; its `dsn` is ``postgresql+asyncpg://...`` or ``sqlite+aiosqlite:///path``."""
 
-    Args:
-        url: as SQLAlchemy takes it: ``postgresql+asyncpg://...`` or ``sqlite+aiosqlite:///path``.
-        size: connections at most.
-        slots: who may have one.
-        statement_timeout: seconds for one statement; with SQLite, for another's lock.
-        connect_timeout: seconds for opening a connection.
-        connect: what guards the opening of a connection.
-    """
-
-    def __init__(
-        self,
-        url: str,
-        *,
-        size: int,
-        slots: Slots,
-        statement_timeout: float,
-        connect_timeout: float,
-        connect: Connect,
-    ) -> None:
-        self._url = url
-        self._size = size
-        self._slots = slots
-        self._statement_timeout = statement_timeout
-        self._connect_timeout = connect_timeout
-        self._guarded_connect = connect
+    def __init__(self, dsn: str, **settings: Any) -> None:
+        super().__init__(dsn, **settings)
         self._opener = Opener()
-        self._is_sqlite = url.startswith("sqlite")
+        self._is_sqlite = dsn.startswith("sqlite")
         self._errors = _errors_of(self._is_sqlite)
-        self._opened = 0
-        self._engines: Generations[AsyncEngine] | None = None
 
-    async def open(self) -> None:
-        """Make the engine; connections open when they are needed."""
-        self._engines = Generations(self._make_engine(self._size), _dispose)
-
-    def _make_engine(self, size: int) -> AsyncEngine:
+    async def _make_pool(self, size: int) -> AsyncEngine:
         engine = create_async_engine(
-            self._url,
+            self._dsn,
             pool_size=size,
             max_overflow=0,
             poolclass=AsyncAdaptedQueuePool,
@@ -109,10 +76,10 @@ class SqlAlchemyDriver:
 
     async def _open_postgres(self) -> Any:
         connection = await self._opener.open(
-            self._url.replace("+asyncpg", "", 1),
-            command_timeout=self._statement_timeout + _GRACE,
+            self._dsn.replace("+asyncpg", "", 1),
+            command_timeout=self._statement_timeout + GRACE,
             timeout=self._connect_timeout,
-            server_settings={"statement_timeout": str(round(self._statement_timeout * 1e3))},
+            server_settings=server_settings(self._statement_timeout),
         )
         return self._note_opened(connection)
 
@@ -122,7 +89,7 @@ class SqlAlchemyDriver:
     async def _open_file(self) -> Any:
         import aiosqlite
 
-        path = sqlalchemy.make_url(self._url).database
+        path = sqlalchemy.make_url(self._dsn).database
         connection = await aiosqlite.connect(str(path), timeout=self._statement_timeout, isolation_level=None)
         self._note_opened(connection)
         await connection.execute("PRAGMA journal_mode=WAL")
@@ -133,63 +100,43 @@ class SqlAlchemyDriver:
         _opened_here.get().append(connection)
         return connection
 
-    @contextlib.asynccontextmanager
-    async def _lent(self, *, writes: bool) -> AsyncIterator[AsyncConnection]:
-        assert self._engines is not None  # noqa: S101 - opened before use
-        await self._slots.acquire("database")
-        used = self._engines.enter()
-        try:
-            connection = await contained(self._take(used.resource, writes=writes), undo=_close)
-            try:
-                yield connection
-            except BaseException as error:
-                if not isinstance(error, Exception) or self.is_outage(error):
-                    await contained(_drop(connection))
-                raise
-            finally:
-                await contained(connection.close())
-        finally:
-            self._engines.leave(used)
-            self._slots.release("database")
+    async def _close_pool(self, pool: AsyncEngine) -> None:
+        await pool.dispose()
 
-    async def _take(self, engine: AsyncEngine, *, writes: bool) -> AsyncConnection:
+    async def _acquire(self, pool: AsyncEngine, *, writes: bool) -> AsyncConnection:
         opened: list[Any] = []
         _opened_here.set(opened)  # `contained` runs this in a task of its own
         options = {_WRITES: writes} if self._is_sqlite else {"postgresql_readonly": not writes}
         try:
-            connection = await engine.connect()
+            connection = await pool.connect()
             return await connection.execution_options(**options)
         except BaseException:
             for each in opened:  # SQLAlchemy forgets one whose first steps are interrupted
                 await _give_up(each)
             raise
 
-    @contextlib.asynccontextmanager
-    async def _transaction(self, phase: Phase, *, writes: bool) -> AsyncIterator[SqlAlchemyConnection]:
-        async with self._lent(writes=writes) as connection:
-            transaction = connection.begin()
-            await _unbroken(transaction.start(), is_sqlite=self._is_sqlite)
-            try:
-                yield SqlAlchemyConnection(connection, is_sqlite=self._is_sqlite)
-            except Exception as error:
-                if not self.is_outage(error):
-                    await _unbroken(transaction.rollback(), is_sqlite=self._is_sqlite)
-                raise
-            phase.committing = True
-            await _unbroken(transaction.commit(), is_sqlite=self._is_sqlite)
+    async def _release(self, pool: AsyncEngine, connection: AsyncConnection) -> None:
+        del pool  # a connection knows its own
+        await connection.close()
 
-    def reading(self) -> contextlib.AbstractAsyncContextManager[SqlAlchemyConnection]:
-        """Lend a connection whose statements can't write."""
-        return self._transaction(Phase(), writes=False)
+    async def _drop(self, connection: AsyncConnection) -> None:
+        await contained(_drop(connection))
 
-    def writing(self, phase: Phase) -> contextlib.AbstractAsyncContextManager[SqlAlchemyConnection]:
-        """Lend a connection inside a transaction that commits at the end."""
-        return self._transaction(phase, writes=True)
+    def _transaction_of(self, connection: AsyncConnection, *, writes: bool) -> AsyncTransaction:
+        del writes  # the connection was told
+        return connection.begin()
 
-    async def resize(self, size: int) -> None:
-        """Lend from an engine of that size from now on; the old one's connections close as they come back."""
-        if self._engines is not None:
-            self._engines.replace(self._make_engine(size))
+    def _lent_as(self, connection: AsyncConnection) -> SqlAlchemyConnection:
+        return SqlAlchemyConnection(connection, is_sqlite=self._is_sqlite)
+
+    async def _step(self, work: Coroutine[Any, Any, T]) -> T:
+        return await _unbroken(work, is_sqlite=self._is_sqlite)
+
+    def _counts(self, pool: AsyncEngine) -> tuple[int, int]:
+        connections = pool.pool
+        if not isinstance(connections, AsyncAdaptedQueuePool):
+            return 0, 0
+        return connections.checkedin() + connections.checkedout(), connections.checkedin()
 
     def is_outage(self, error: BaseException) -> bool:
         """Whether the database is the trouble, and not the statement."""
@@ -199,19 +146,10 @@ class SqlAlchemyDriver:
         """Whether the database undid the transaction because of others."""
         return bool(self._errors.is_rolled_back(_cause(error)))
 
-    def stats(self) -> dict[str, Any]:
-        """Return the figures of the connections."""
-        pool = self._engines.current.pool if self._engines is not None else None
-        idle, lent = (0, 0)
-        if isinstance(pool, AsyncAdaptedQueuePool):
-            idle, lent = pool.checkedin(), pool.checkedout()
-        return self._slots.stats() | {"opened": self._opened, "connections": idle + lent, "idle": idle}
-
     async def close(self) -> None:
         """Close every connection."""
         await self._opener.close()
-        if self._engines is not None:
-            await self._engines.close()
+        await super().close()
 
 
 async def _unbroken(work: Coroutine[Any, Any, T], *, is_sqlite: bool) -> T:
@@ -244,14 +182,6 @@ def _cause(error: BaseException) -> BaseException:
     if not isinstance(error, sqlalchemy.exc.DBAPIError) or error.orig is None:
         return error
     return error.orig.__cause__ or error.orig
-
-
-async def _close(connection: AsyncConnection) -> None:
-    await connection.close()
-
-
-async def _dispose(engine: AsyncEngine) -> None:
-    await engine.dispose()
 
 
 async def _drop(connection: AsyncConnection) -> None:

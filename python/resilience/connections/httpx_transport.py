@@ -1,36 +1,25 @@
 """A guarded transport for httpx: ``httpx.AsyncClient(transport=GuardedHttpxTransport(guard))``."""
 
-from collections.abc import AsyncIterator
-from typing import Any, cast
-
 import httpcore
 import httpx
 
-from resilience.connections._generations import Generations
-from resilience.connections._guard import UpstreamGuard
-from resilience.connections._httpx_family import GuardedBody, GuardedTransportMixin, close_transport
-from resilience.connections._httpx_pool import Connection, Network
+from resilience.connections._httpx_family import (
+    ConnectionPoolHalf,
+    GuardedBody,
+    GuardedTransportHalf,
+    PooledTransportHalf,
+)
 
 
-class _Body(httpx.AsyncByteStream):
+class _Body(GuardedBody, httpx.AsyncByteStream):
     """The body as httpx wants it."""
 
-    def __init__(self, body: GuardedBody) -> None:
-        self._body = body
 
-    def __aiter__(self) -> AsyncIterator[bytes]:
-        return self._body.__aiter__()
-
-    async def aclose(self) -> None:
-        await self._body.aclose()
+class _ConnectionPool(ConnectionPoolHalf, httpcore.AsyncConnectionPool):
+    """A pool of httpcore's that closes what its requests never got to."""
 
 
-class _Pool(httpcore.AsyncConnectionPool):
-    def create_connection(self, origin: httpcore.Origin) -> httpcore.AsyncConnectionInterface:
-        return cast("httpcore.AsyncConnectionInterface", Connection(super().create_connection(origin)))
-
-
-class PooledTransport(httpx.AsyncHTTPTransport):
+class PooledTransport(PooledTransportHalf[httpx.Limits], httpx.AsyncHTTPTransport):
     """httpx's own transport, HTTP/1.1 without proxies, on a pool that forgets no connection.
 
     Args:
@@ -38,21 +27,12 @@ class PooledTransport(httpx.AsyncHTTPTransport):
         limits: of the pool.
     """
 
-    def __init__(self, *, verify: Any = True, limits: httpx.Limits | None = None) -> None:
-        limits = limits or httpx.Limits()
-        context = httpx.create_ssl_context(verify=verify)
-        super().__init__(verify=context, limits=limits)
-        self.network = Network(httpcore.AnyIOBackend())
-        self._pool = _Pool(
-            ssl_context=context,
-            max_connections=limits.max_connections,
-            max_keepalive_connections=limits.max_keepalive_connections,
-            keepalive_expiry=limits.keepalive_expiry,
-            network_backend=cast("httpcore.AsyncNetworkBackend", self.network),
-        )
+    _library = httpx
+    _network_backend = httpcore.AnyIOBackend
+    _connection_pool = _ConnectionPool
 
 
-class GuardedHttpxTransport(GuardedTransportMixin, httpx.AsyncBaseTransport):
+class GuardedHttpxTransport(GuardedTransportHalf[httpx.AsyncBaseTransport], httpx.AsyncBaseTransport):
     """Passes each request through the breaker and the limits of its host or route.
 
     Args:
@@ -64,22 +44,6 @@ class GuardedHttpxTransport(GuardedTransportMixin, httpx.AsyncBaseTransport):
         TypeError: for both a transport and settings.
     """
 
-    def __init__(
-        self,
-        guard: UpstreamGuard | None = None,
-        *,
-        transport: httpx.AsyncBaseTransport | None = None,
-        **settings: Any,
-    ) -> None:
-        if transport is not None and settings:
-            raise TypeError("give either a transport or settings for one")
-        self._guard = guard or UpstreamGuard()
-        self._transports = Generations(transport or PooledTransport(**settings), close_transport)
-
-    def _make_response(self, response: Any, body: GuardedBody) -> httpx.Response:
-        return httpx.Response(
-            status_code=response.status_code,
-            headers=response.headers,
-            stream=_Body(body),
-            extensions=response.extensions,
-        )
+    _pooled_transport = PooledTransport
+    _body = _Body
+    _response = httpx.Response

@@ -35,7 +35,7 @@ const CHARTS: Chart[] = [
     title: "Guarded calls a second",
     lines: [
       ["all", (before, now) => rate(before, now, (moment) => moment.sum("circuit_breaker_calls"))],
-      ["failed", (before, now) => rate(before, now, calls("failed"))],
+      ["failed", (before, now) => rate(before, now, calls("failures"))],
       ["rejected", (before, now) => rate(before, now, calls("rejected"))],
     ],
   },

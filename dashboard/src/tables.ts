@@ -34,7 +34,7 @@ const TABLES: Table[] = [
           name,
           STATES[now.sum("circuit_breaker_state", { name })] ?? "?",
           whole(now.sum("circuit_breaker_calls", { name })),
-          whole(calls("failed")),
+          whole(calls("failures")),
           whole(calls("rejected")),
           whole(now.sum("circuit_breaker_transitions", { name, to: "open" })),
         ];

@@ -26,7 +26,7 @@ def sample_metrics():
     state = Family("resilience_circuit_breaker_state", "gauge", "State")
     state.put(2, name=HOSTILE)
     calls = Family("resilience_circuit_breaker_calls", "counter", "Calls")
-    calls.put(7, name="payments", outcome="failed")
+    calls.put(7, name="payments", outcome="failures")
     entries = Family("resilience_cache_entries", "gauge", "Entries")
     entries.put(12, name="answers")
     return render(

@@ -37,7 +37,7 @@ def test_the_first_example_refuses_calls_once_its_breaker_is_open():
 
 GUIDES = {
     f"{page.stem}-{number}": program
-    for page in sorted((ROOT / "docs/how-to").glob("*.md"))
+    for page in [ROOT / "docs/tutorial.md", *sorted((ROOT / "docs/how-to").glob("*.md"))]
     for number, program in enumerate(re.findall(r"```python\n(.*?)```", page.read_text(), flags=re.DOTALL))
     if "asyncio.run(" in program and page.stem not in ONLINE
 }

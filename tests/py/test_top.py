@@ -1,13 +1,15 @@
 """`resilience top`: a server's figures in the terminal."""
 
 import asyncio
+import re
 
 import pytest
 from rich.console import Console
 
-from resilience import cli
+from resilience import CircuitBreaker, CircuitOpenError, cli
 from resilience.dashboard._terminal import render
 from resilience.observability import Family
+from resilience.observability._families import breaker_families
 from resilience.observability._prometheus import render as exposed
 from support.api_server import api_server
 
@@ -18,8 +20,8 @@ def families():
     state = Family("resilience_circuit_breaker_state", "gauge", "State")
     state.put(2, name=NAME)
     calls = Family("resilience_circuit_breaker_calls", "counter", "Calls")
-    calls.put(1200, name=NAME, outcome="succeeded")
-    calls.put(34, name=NAME, outcome="failed")
+    calls.put(1200, name=NAME, outcome="successes")
+    calls.put(34, name=NAME, outcome="failures")
     entries = Family("resilience_cache_entries", "gauge", "Entries")
     entries.put(12, name="answers")
     lookups = Family("resilience_cache_lookups", "counter", "Lookups")
@@ -42,6 +44,17 @@ def test_each_component_has_a_table():
     for word in ("Circuit breakers", "open", "1,234", "34", "Caches", "75.0%", "rpm, forecast", "90"):
         assert word in text
     assert "Batchers" not in text
+
+
+def test_the_calls_of_a_breaker_are_those_it_counted():
+    breaker = CircuitBreaker("counted", failure_threshold=2)
+    breaker.record_success(0.1)
+    breaker.record_failure(ConnectionError(), 0.1)
+    breaker.record_failure(ConnectionError(), 0.1)
+    with pytest.raises(CircuitOpenError):
+        breaker.call_sync(int)
+    (line,) = [line for line in shown(list(breaker_families())).splitlines() if "counted" in line]
+    assert re.findall(r"\d+", line) == ["4", "2", "1"]
 
 
 def test_names_are_text_whatever_they_hold():

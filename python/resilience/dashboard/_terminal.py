@@ -75,7 +75,7 @@ def _breakers(view: View) -> Table:
         word, style = _STATES[state] if 0 <= state < len(_STATES) else ("?", "")
         counts = [
             _whole(view.total("circuit_breaker_calls", name=name, **given))
-            for given in ({}, {"outcome": "failed"}, {"outcome": "rejected"})
+            for given in ({}, {"outcome": "failures"}, {"outcome": "rejected"})
         ]
         _row(table, name, Text(word, style), *counts)
     return table

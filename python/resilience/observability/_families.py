@@ -63,7 +63,10 @@ _STATE_VALUES = {
 
 
 def breaker_families() -> Iterable[Family]:
-    """Return state, calls and transitions of every registered breaker."""
+    """Return state, calls and transitions of every registered breaker.
+
+    Each call has one outcome, so that they add up; a slow one is counted apart as well.
+    """
     state = Family(
         "resilience_circuit_breaker_state",
         "gauge",
@@ -71,15 +74,21 @@ def breaker_families() -> Iterable[Family]:
         merge="max",
     )
     calls = Family("resilience_circuit_breaker_calls", "counter", "Calls by outcome")
+    slow = Family(
+        "resilience_circuit_breaker_slow_calls", "counter", "Calls that took too long, of any outcome"
+    )
     transitions = Family("resilience_circuit_breaker_transitions", "counter", "State changes by new state")
     for name, breaker in get_all_circuit_breakers().items():
         stats = breaker.get_stats()
         state.put(_STATE_VALUES[breaker.state], name=name)
         for outcome, total in stats["totals"].items():
-            calls.put(total, name=name, outcome=outcome)
+            if outcome == "slow":
+                slow.put(total, name=name)
+            else:
+                calls.put(total, name=name, outcome=outcome)
         for new, total in stats["transitions"].items():
             transitions.put(total, name=name, to=new)
-    return state, calls, transitions
+    return state, calls, slow, transitions
 
 
 def cache_families(caches: Mapping[str, Callable[[], Mapping[str, Any]]]) -> Iterable[Family]:

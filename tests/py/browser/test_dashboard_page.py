@@ -8,7 +8,9 @@ import sys
 
 import pytest
 
+from resilience import CircuitBreaker, CircuitOpenError
 from resilience.observability import Family
+from resilience.observability._families import breaker_families
 from resilience.observability._prometheus import render
 from support.api_server import api_server
 from support.chromium import browser
@@ -63,6 +65,22 @@ async def page(server, tmp_path):
     async with asyncio.timeout(120), serving(server.url) as address, browser(f"{address}/", tmp_path) as page:
         await page.until("document.querySelector('#status')?.textContent.startsWith('live')")
         yield page
+
+
+async def test_the_calls_of_a_breaker_are_shown_by_outcome_as_it_counted_them(server, tmp_path):
+    breaker = CircuitBreaker("counted", failure_threshold=2, slow_call_duration=1.0)
+    breaker.record_success(2.0)
+    breaker.record_failure(ConnectionError(), 0.1)
+    breaker.record_failure(ConnectionError(), 0.1)
+    with pytest.raises(CircuitOpenError):
+        breaker.call_sync(int)
+    server.says(render(breaker_families()), "text/plain; version=0.0.4")
+    async with serving(server.url) as address, browser(f"{address}/", tmp_path) as page:
+        await page.until("document.querySelector('#status')?.textContent.startsWith('live')")
+        rows = await page.evaluate(
+            "[...document.querySelectorAll('tbody tr')].map(row => row.innerText.split('\\t'))"
+        )
+    assert ["counted", "open", "4", "2", "1", "1"] in rows
 
 
 async def test_figures_are_shown_as_text_and_no_policy_is_broken(page):

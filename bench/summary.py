@@ -18,7 +18,7 @@ BEGIN, END = "<!-- figures: ./dev bench summary writes them -->\n", "<!-- end of
 
 @dataclass(frozen=True)
 class Measure:
-    """A line of the table: where it is saved, which entry is ours, and which ones do the same job."""
+    """A line of the table: where it is saved, which entry (and column) is ours, and which ones do the same job."""
 
     what: str
     bench: str
@@ -29,6 +29,7 @@ class Measure:
         name not in {"bare await", "empty wrapper", "dict.get", "dict"}
     )
     best: Callable[..., Any] = min
+    column: str | None = None
 
     def row(self, results: Path) -> str | None:
         """The line in Markdown; None when nothing was saved."""
@@ -38,6 +39,8 @@ class Measure:
         found = json.loads(saved.read_text())
         for key in self.path:
             found = found[key]
+        if self.column is not None:
+            found = {name: figures[self.column] for name, figures in found.items()}
         peers = [name for name in found if not name.startswith("resilience") and self.beside(name)]
         ours = self.form.format(found[self.ours])
         peer = self.best(peers, key=found.__getitem__) if peers else None
@@ -66,6 +69,24 @@ MEASURES = (
         ("async_hit_over_bare_await",),
         "resilience, ttl, stats",
         "{:.2f} x a bare `await`",
+    ),
+    Measure(
+        "FastAPI route under breaker, retry, timeout, metrics, correlation id",
+        "fastapi_routes",
+        ("one_worker",),
+        "ours: breaker, retry, timeout, metrics, correlation id",
+        "{:.0f} % of the bare route",
+        lambda name: not name.startswith(("bare", "ours", "raw")),
+        max,
+        "of bare, %",
+    ),
+    Measure(
+        "one of three model providers hangs: p95 beyond the others' own",
+        "failover",
+        ("hang",),
+        "resilience",
+        "{:.0f} ms",
+        column="above own ms",
     ),
     Measure(
         "batches of 100", "batcher", ("batches of 100",), "resilience", "{:,.0f} items/s", lambda _: True, max

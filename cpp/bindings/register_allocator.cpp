@@ -155,12 +155,13 @@ std::int64_t restore(AllocatorHandle& self, const py::bytes& rows_of_doubles) {
   }
   const auto measured = [](double value) { return std::isnan(value) ? std::nullopt : std::optional(value); };
   std::vector<LoadSample> samples;
+  constexpr double kLatestTime = 253'402'300'799.0;  // the last second that people can read as a date
   double latest = -HUGE_VAL;
   for (std::size_t at = 0; at < bytes.size(); at += kRow) {
     std::array<double, kColumns> row{};
     std::memcpy(row.data(), bytes.data() + at, kRow);
-    if (!(std::isfinite(row[0]) && row[0] > latest)) {
-      throw py::value_error("rows must be in order of time");
+    if (!(row[0] > latest && row[0] >= 0.0 && row[0] <= kLatestTime)) {
+      throw py::value_error("rows must be in order of time, from the year 1970 to the year 9999");
     }
     latest = row[0];
     LoadSample sample =

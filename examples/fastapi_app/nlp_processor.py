@@ -65,6 +65,15 @@ async def ask_for_intent(batching: Batching, text: str) -> Classification:
         raise MalformedAnswerError("the model's classification is not what was asked for") from error
 
 
+def _is_classification(found: Any) -> bool:
+    """Tell whether something is what the cache keeps: Redis may hold whatever others have put there."""
+    match found:
+        case (str(intent), float(confidence)):
+            return intent in set(Intent) and 0.0 <= confidence <= 1.0
+        case _:
+            return False
+
+
 def classify_by_keywords(text: str) -> Classification:
     """Classify without a model; research when nothing tells."""
     words = text.lower()
@@ -80,7 +89,7 @@ class NlpProcessor:
     def __init__(self, services: Services) -> None:
         local = Cache[Any, Any](MAX_CLASSIFICATIONS, ttl=CLASSIFICATION_TTL, name="nlp_processor")
 
-        @cache(CLASSIFICATION_TTL, backend=services.second_level.below(local))
+        @cache(CLASSIFICATION_TTL, backend=services.second_level.below(local), condition=_is_classification)
         async def classification(text: str) -> tuple[str, float]:
             found = await ask_for_intent(services.batching, text)
             return found.intent.value, found.confidence

@@ -74,6 +74,15 @@ class CommandResult(BaseModel):
     session_id: str | None = None
 
 
+def _is_answer(found: Any) -> bool:
+    """Tell whether something is what the cache keeps: Redis may hold whatever others have put there."""
+    match found:
+        case (str(), int(prompt_tokens), int(completion_tokens)):
+            return prompt_tokens >= 0 and completion_tokens >= 0
+        case _:
+            return False
+
+
 class Orchestrator:
     """Runs commands and answers prompts, whatever state the model is in."""
 
@@ -82,7 +91,7 @@ class Orchestrator:
 
         local = Cache[Any, Any](MAX_ANSWERS, ttl=ANSWER_TTL, name="ollama_responses")
 
-        @cache(ANSWER_TTL, backend=services.second_level.below(local))
+        @cache(ANSWER_TTL, backend=services.second_level.below(local), condition=_is_answer)
         async def answer(prompt: str) -> tuple[str, int, int]:
             return astuple(await ask_model(services.models, prompt))
 

@@ -10,6 +10,7 @@ from typing import Any
 from fastapi import FastAPI
 
 from resilience import Cache, RedisCache, TieredCache
+from resilience.observability import redis_cache_families
 from services import Services
 from settings import Settings
 
@@ -57,7 +58,9 @@ def attach(_app: FastAPI, services: Services) -> None:
     if levels.remote is None:
         return
     services.redis = levels.figures
-    services.resilience.dependencies.add("redis", levels.check, figures=levels.remote.stats)
+    stats = levels.remote.stats
+    services.resilience.dependencies.add("redis", levels.check, figures=stats)
+    services.resilience.sources.add(lambda: redis_cache_families({PREFIX: stats}))
 
     @contextlib.asynccontextmanager
     async def running() -> AsyncIterator[None]:

@@ -209,7 +209,7 @@ async def test_loads_fill_both_levels_and_one_load_serves_all(levels):
     assert g.stats()["loads"] == 0
     assert await f.invalidate(1)
     assert await f(1) == {"x": 1, "n": 2}
-    assert await f.refresh(1)
+    assert await f.refresh(1) == {"x": 1, "n": 3}, "a new one, although Redis has one"
     with pytest.raises(TypeError, match="argument 'x'"):
         await f(object())
     assert f.cache is one

@@ -13,6 +13,7 @@ from pathlib import Path
 
 _MAGIC = b"resilience-history-1\n"
 _LENGTHS = struct.Struct("<II")  # of the settings, and a checksum over settings and rows
+_LONGEST_FILE = 128 * 1024 * 1024  # 28 days of seconds are 116 MB
 _ROW = struct.Struct("<6d")
 _COLUMNS = ("timestamp", "rpm", "connections", "response_time", "cpu_cores", "memory_fraction")
 
@@ -64,6 +65,8 @@ def load(path: Path, interval: float) -> bytes | None:
         OSError: when it can't be read.
     """
     try:
+        if path.stat().st_size > _LONGEST_FILE:
+            raise HistoryFileError(f"it is longer than {_LONGEST_FILE} bytes")
         content = path.read_bytes()
     except FileNotFoundError:
         return None
@@ -74,10 +77,21 @@ def load(path: Path, interval: float) -> bytes | None:
     body = content[start:]
     if length > len(body) or zlib.crc32(body) != checksum:
         raise HistoryFileError("it is torn")
-    saved = json.loads(body[:length])["interval"]
+    saved = _interval(body[:length])
     if saved != interval:
         raise HistoryFileError(f"its interval is {saved} s, not {interval} s")
     return body[length:]
+
+
+def _interval(settings: bytes) -> float:
+    """Return the interval that a file was written with; a checksum proves no author."""
+    try:
+        found = json.loads(settings)["interval"]
+    except (ValueError, LookupError, TypeError, RecursionError) as error:
+        raise HistoryFileError("its settings are not ours") from error
+    if not isinstance(found, int | float):
+        raise HistoryFileError("its settings are not ours")
+    return float(found)
 
 
 def set_aside(path: Path) -> Path:

@@ -105,7 +105,7 @@ def cache(
         negative_ttl: seconds that a failure is remembered, and raised again.
         jitter: fraction of the ttl by which it may be shorter, to spread expiry.
         cache_none: whether ``None`` is kept.
-        condition: a predicate on results; where it is false the result is not kept.
+        condition: a predicate on results; where it is false the result is not kept, nor believed when Redis has it.
         keep_running: finish a load that nobody waits for any more.
         backend: keep the results there instead of in a cache of the function's own.
         name: of the cache, for metrics; the function's by default.

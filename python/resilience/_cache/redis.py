@@ -24,6 +24,7 @@ from resilience.errors import RejectedError
 
 _log = logging.getLogger("resilience.cache.redis")
 _LONGEST_TIMEOUT = 60.0
+_LONGEST_TTL = 100 * 365 * 86_400.0
 _SCHEMES = ("redis://", "rediss://", "unix://")
 _MOST_AT_ONCE = 32  # operations, and so connections, of one event loop
 
@@ -93,7 +94,7 @@ class RedisCache:
         )
         self._unsent = UnsentInvalidations()
         self._counts = dict.fromkeys(
-            ("hits", "misses", "errors", "rejected", "undecodable", "unencodable"), 0
+            ("hits", "misses", "errors", "rejected", "undecodable", "refused", "unencodable"), 0
         )
 
     def __repr__(self) -> str:
@@ -132,7 +133,8 @@ class RedisCache:
     def stats(self) -> dict[str, Any]:
         """Return counters, ready for JSON.
 
-        ``rejected`` are the calls that the breaker spared Redis, ``unsent`` the invalidations that it is to be told.
+        ``rejected`` are the calls that the breaker spared Redis, ``unsent`` the invalidations that it is to be told,
+        ``undecodable`` and ``refused`` what was found and is none of ours: no payload, or no result of the function.
         """
         return {**self._counts, "unsent": len(self._unsent), "state": str(self.breaker.state)}
 
@@ -159,22 +161,34 @@ class RedisCache:
         """The channel of this cache's messages."""
         return f"{self._root}:channel"
 
-    async def read(self, text: str, tags: tuple[str, ...] = ()) -> Reading:
-        """Look a key up; `tags` are those of the load that may follow."""
-        answer = await self._run(READ, text, self.tag_key(""), *tags)
+    async def read(self, text: str, tags: tuple[str, ...] = (), longest: float | None = None) -> Reading:
+        """Look a key up; `tags` are those of the load that may follow, `longest` the seconds an entry may live."""
+        answer = await self._run(READ, text, self.tag_key(""), _milliseconds(longest), *tags)
         if answer is None:
             return Reading()
+        nothing = Reading()
         try:
             payload, left, token, found_tags = answer
+            nothing = Reading(token=token.decode())  # with which a load may replace what is none of ours
             value = None if payload is None else self.serializer.loads(payload)
             names = tuple(tag.decode() for tag in found_tags)
+            ttl = left / 1000 if left > 0 else None
         except (UndecodableError, ValueError, TypeError, AttributeError):
             self._counts["undecodable"] += 1
-            return Reading()
+            return nothing
         self._counts["misses" if payload is None else "hits"] += 1
         if payload is None:
-            return Reading(token=token.decode())
-        return Reading(found=True, value=value, ttl=left / 1000 if left > 0 else None, tags=names)
+            return nothing
+        return Reading(found=True, value=value, ttl=ttl, tags=names, token=nothing.token)
+
+    def believes(self, value: Any, keeps: Callable[[Any], bool]) -> bool:
+        """Tell whether a function may have stored a value, by what it `keeps`; one that it can't have is counted."""
+        try:
+            believed = keeps(value)
+        except Exception:  # noqa: BLE001 - made for results, not for whatever somebody has put there
+            believed = False
+        self._counts["refused"] += not believed
+        return believed
 
     async def write(
         self, text: str, value: Any, ttl: float | None, tags: tuple[str, ...], *, token: str, stamp: str = ""
@@ -189,7 +203,7 @@ class RedisCache:
             if not token:
                 self._unsent.add(name)  # as below
             return None
-        lives = 0 if ttl is None else max(1, round(ttl * 1000))
+        lives = _milliseconds(ttl)
         settings = (payload, stamp or self.origin, lives, token, self.channel, self.message(name))
         written = None
         try:
@@ -291,6 +305,11 @@ class RedisCache:
             if not done:
                 self._unsent.add(*names)
         return bool(done)
+
+
+def _milliseconds(ttl: float | None) -> int:
+    """Return a time to live as Redis takes it, 0 for ever; longer than a century is a century."""
+    return 0 if ttl is None else max(1, round(min(ttl, _LONGEST_TTL) * 1000))
 
 
 def _check(url: Any, prefix: Any, timeout: Any, breaker: Any, invalidation: Any) -> None:

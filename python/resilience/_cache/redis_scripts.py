@@ -17,14 +17,18 @@ local function token(first)
 end
 """
 
-# ARGV: prefix, then the tags of the load. Returns payload or nil, milliseconds left (-1: for ever), token, tags.
+# ARGV: prefix, milliseconds that an entry may have left (0: any), then the tags of the load. Returns payload ('': the
+# entry is not one of ours; nil: there is none), milliseconds left (-1: for ever), token, tags. An entry that would
+# live longer than its readers allow was not written by one of them: it lives that long from now.
 READ = (
     _FUNCTIONS
     + """
-local now = token(2)
-if redis.call('TYPE', KEYS[1]).ok ~= 'hash' then return {false, -2, now, {}} end
+local now, longest = token(3), tonumber(ARGV[2])
+local kind = redis.call('TYPE', KEYS[1]).ok
+if kind == 'none' then return {false, -2, now, {}} end
+if kind ~= 'hash' then return {'', -2, now, {}} end
 local fields = redis.call('HGETALL', KEYS[1])
-local payload, generation, tags = false, false, {}
+local payload, generation, tags = '', false, {}
 for i = 1, #fields, 2 do
   local name, value = fields[i], fields[i + 1]
   if name == 'v' then payload = value
@@ -36,7 +40,12 @@ for i = 1, #fields, 2 do
   end
 end
 if generation ~= version(KEYS[2]) then return {false, -2, now, {}} end
-return {payload, redis.call('PTTL', KEYS[1]), now, tags}
+local left = redis.call('PTTL', KEYS[1])
+if longest > 0 and (left < 0 or left > longest) then
+  redis.call('PEXPIRE', KEYS[1], longest)
+  left = longest
+end
+return {payload, left, now, tags}
 """
 )
 

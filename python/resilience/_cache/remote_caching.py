@@ -79,14 +79,22 @@ class RemoteCaching(AsyncCaching):
         )
         return here or there
 
-    def _loader(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Callable[[Waiting], Any]:
+    async def refresh(self, key: Hashable, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Load now, whatever is kept here or in Redis, and return the result."""
+        load = self._loader(args, kwargs, anew=True)
+        return await self.flights.anew(key, load, self.tags(args, kwargs))
+
+    def _loader(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any], *, anew: bool = False
+    ) -> Callable[[Waiting], Any]:
         call = super()._loader(args, kwargs)
+        longest = self.options.ttl if self.options.ttl_of is None else None
 
         async def load(flight: Waiting) -> Any:
             text = self.text(flight.key)
             tags = tuple(map(str, self.tags(args, kwargs)))
-            reading = await self.backend.read(text, tags)
-            if reading.found:
+            reading = await self.backend.read(text, tags, longest)
+            if reading.found and not anew and self._remote.believes(reading.value, self.options.keeps):
                 if isinstance(self.backend, TieredCache) and self._good(flight, text, reading.tags):
                     self.backend.keep(flight.key, text, reading)
                 return reading.value

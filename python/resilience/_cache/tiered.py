@@ -136,12 +136,12 @@ class TieredCache:
 
     # -------------------------------------------------------------------------------------------- the levels
 
-    async def read(self, text: str, tags: tuple[str, ...] = ()) -> Reading:
-        """Look a name up in Redis, listening for its changes first."""
+    async def read(self, text: str, tags: tuple[str, ...] = (), longest: float | None = None) -> Reading:
+        """Look a name up in Redis as `RedisCache.read`, listening for its changes first."""
         await self._listen()
         if not self._listening:
             self._is_suspect = True
-        reading = await self.remote.read(text, tags)
+        reading = await self.remote.read(text, tags, longest)
         self._note(answered=reading.found or reading.token is not None)
         return reading
 

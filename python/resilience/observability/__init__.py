@@ -9,6 +9,7 @@ from resilience.observability._families import (
     cache_families,
     external_api_families,
     gauge,
+    redis_cache_families,
 )
 from resilience.observability._workers import WorkerShare, shared_folder
 
@@ -22,5 +23,6 @@ __all__ = [
     "cache_families",
     "external_api_families",
     "gauge",
+    "redis_cache_families",
     "shared_folder",
 ]

@@ -12,6 +12,7 @@ Labels = tuple[tuple[str, str], ...]
 
 # Series of one family; what is beyond is counted together under the label `<other>`.
 MAX_NAMES = 500
+_REDIS_RESULTS = frozenset({"hits", "misses", "errors", "rejected", "undecodable", "refused", "unencodable"})
 OTHER = "<other>"
 
 
@@ -104,6 +105,16 @@ def cache_families(caches: Mapping[str, Callable[[], Mapping[str, Any]]]) -> Ite
         for cause, count in dict(stats.get("evictions") or {}).items():
             evictions.put(count, name=name, cause=cause)
     return entries, lookups, evictions
+
+
+def redis_cache_families(caches: Mapping[str, Callable[[], Mapping[str, Any]]]) -> Iterable[Family]:
+    """Return what became of operations in Redis, what was ignored there among them, given caches' `stats`."""
+    operations = Family("resilience_redis_cache_operations", "counter", "Operations in Redis by result")
+    for name, read in caches.items():
+        for result, count in read().items():
+            if result in _REDIS_RESULTS:
+                operations.put(count, name=name, result=result)
+    return (operations,)
 
 
 def batcher_families(batchers: Mapping[str, Callable[[], Mapping[str, Any]]]) -> Iterable[Family]:

@@ -54,7 +54,7 @@ class Server:
 
     def cpu_seconds(self) -> float:
         """Return the processor time of the server and its workers so far."""
-        return sum(_cpu_ticks(pid) for pid in _family(self.process.pid)) / os.sysconf("SC_CLK_TCK")
+        return sum(_cpu_seconds(pid) for pid in _family(self.process.pid))
 
 
 def _family(parent: int) -> list[int]:
@@ -62,9 +62,9 @@ def _family(parent: int) -> list[int]:
     return [parent, *(pid for child in children for pid in _family(int(child)))]
 
 
-def _cpu_ticks(pid: int) -> int:
-    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
-    return int(fields[11]) + int(fields[12])
+def _cpu_seconds(pid: int) -> float:
+    """Return the processor time of a process: its own clock, for /proc counts in steps of 10 ms."""
+    return time.clock_gettime(~pid << 3 | 2)  # what clock_getcpuclockid() returns on Linux
 
 
 @contextlib.contextmanager

@@ -8,12 +8,14 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
 import httpx
 import pytest
 
+from resilience._worker_folder import remove_left_behind, shared_by_workers
 from resilience.allocator import PredictiveResourceAllocator, WorkerProcesses, worker_processes
 
 if sys.platform == "win32":
@@ -24,6 +26,7 @@ ROOT = Path(__file__).parents[2]
 # Each worker resizes when told to, and tells who it is and how many it counts.
 APP = """
 import contextlib, json, os
+from resilience._worker_folder import remove_left_behind, shared_by_workers
 from resilience.allocator import PredictiveResourceAllocator, worker_processes
 
 allocator = PredictiveResourceAllocator(lead_time=60.0, initial={"workers": 2})
@@ -104,6 +107,7 @@ def test_a_server_gets_the_workers_that_are_decided_and_loses_them_again(server,
         led = ask_until(address, "/", lambda seen: seen["delay"] < 60.0)
         assert led["delay"] >= 1.0, "the start delay was measured"
         ask_until(address, "/load/7", lambda seen: seen["count"] == 1)
+    assert supervisors_folders(tmp_path) == []
 
 
 @pytest.fixture
@@ -136,6 +140,69 @@ workers = WorkerProcesses(int(sys.argv[1]), Path(sys.argv[2]))
 print(asyncio.run(workers.resize(2)), flush=True)
 sys.stdin.read()
 """
+
+
+@pytest.fixture
+def temporary(tmp_path, monkeypatch):
+    """The folder for temporary files."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    return tmp_path
+
+
+def supervisors_folders(temporary):
+    return sorted(path.name for path in temporary.glob("resilience-workers-*"))
+
+
+def test_the_last_worker_to_leave_removes_the_folder_and_the_next_one_makes_it_again(temporary):
+    first = WorkerProcesses(os.getpid())
+    assert len(supervisors_folders(temporary)) == 1
+    assert asyncio.run(first.resize(1)) == 1, "it leads"
+    first.close()
+    assert supervisors_folders(temporary) == []
+    again = WorkerProcesses(os.getpid())
+    assert again.count() == 1
+    again.close()
+    assert supervisors_folders(temporary) == []
+
+
+def test_a_worker_leaves_the_folder_to_the_siblings_that_stay(folder):
+    leaving = WorkerProcesses(os.getpid(), folder)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "python")}
+    command = [sys.executable, "-c", SIBLING.replace("resize(2)", "resize(1)"), str(os.getpid()), str(folder)]
+    assert asyncio.run(leaving.resize(1)) == 1
+    with subprocess.Popen(
+        command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as sibling:
+        assert sibling.stdout.readline() == "2\n"
+        leaving.close()
+        assert [path.name for path in folder.glob("*.worker")] == [f"{sibling.pid}.worker"]
+        sibling.stdin.close()
+    assert not folder.exists()
+
+
+def test_a_folder_whose_workers_and_supervisor_were_killed_is_removed_by_the_next_server(temporary):
+    with subprocess.Popen([sys.executable, "-c", ""]) as gone:
+        left = shared_by_workers("workers", gone.pid)
+    left.mkdir(mode=0o700)
+    (left / "999999999.worker").touch()
+    workers = WorkerProcesses(os.getpid())
+    assert supervisors_folders(temporary) == [shared_by_workers("workers", os.getpid()).name]
+    workers.close()
+
+
+def test_what_is_not_the_folder_of_a_supervisor_that_is_gone_is_let_be(temporary):
+    own = shared_by_workers("workers", os.getpid())
+    kept = [own, temporary / "resilience-workers-x", temporary / own.name.replace("workers", "others")]
+    for path in kept:
+        path.mkdir(mode=0o700)
+    reused = own.with_name(own.name.rpartition("-")[0] + "-1")  # another process had this id before
+    reused.mkdir(mode=0o700)
+    open_to_others = own.with_name(own.name.rpartition("-")[0] + "-2")
+    open_to_others.mkdir(mode=0o755)
+    remove_left_behind("workers")
+    assert [path for path in kept if not path.is_dir()] == []
+    assert not reused.exists()
+    assert open_to_others.exists()
 
 
 def test_only_one_worker_speaks_to_the_supervisor(folder):

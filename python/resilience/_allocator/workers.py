@@ -1,7 +1,8 @@
 """The worker processes of a server, counted and resized through their supervisor: gunicorn's or uvicorn's.
 
 Each worker keeps a locked file in a folder that it shares with its siblings; the system takes the lock away when it
-ends, however it ends. One of them, which holds the folder's own lock, speaks to the supervisor.
+ends, however it ends. One of them, which holds the folder's own lock, speaks to the supervisor. The last to leave
+removes the folder; one whose workers were killed goes when the next server starts.
 """
 
 import asyncio
@@ -9,11 +10,11 @@ import contextlib
 import multiprocessing
 import os
 import signal
-import stat
 import sys
-import tempfile
 import weakref
 from pathlib import Path
+
+from resilience._worker_folder import make_private, remove_left_behind, shared_by_workers
 
 if sys.platform != "win32":
     import fcntl
@@ -21,6 +22,7 @@ if sys.platform != "win32":
 STARTING = 120.0  # seconds in which a worker must have started
 _POLL = 0.05
 _SUFFIX = ".worker"
+_LEADER = "leader"
 
 
 class WorkerProcesses:
@@ -40,11 +42,11 @@ class WorkerProcesses:
 
     def __init__(self, supervisor: int, folder: Path | None = None) -> None:
         self._supervisor = supervisor
-        name = f"resilience-workers-{os.getuid()}-{supervisor}"
-        self._folder = folder if folder is not None else Path(tempfile.gettempdir()) / name
-        _make_private(self._folder)
+        if folder is None:
+            remove_left_behind("workers")
+        self._folder = folder if folder is not None else shared_by_workers("workers", supervisor)
         self._own = self._folder / f"{os.getpid()}{_SUFFIX}"
-        self._held = [_locked_file(self._own)]
+        self._held = [_join(self._own)]
         self._leads = False
         self._resizing = asyncio.Lock()
         self._finalizer = weakref.finalize(self, _leave, self._own, self._held)
@@ -82,12 +84,8 @@ class WorkerProcesses:
 
     def _may_lead(self) -> bool:
         if not self._leads:
-            leader = os.open(self._folder / "leader", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            try:
-                fcntl.flock(leader, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                os.close(leader)
-            else:
+            leader = _locked_file(self._folder / _LEADER, wait=False)
+            if leader is not None:
                 self._held.append(leader)
                 self._leads = True
         return self._leads
@@ -117,18 +115,25 @@ def _takes_orders(process: int) -> bool:
     return all(caught >> (each - 1) & 1 for each in (signal.SIGTTIN, signal.SIGTTOU))
 
 
-def _make_private(folder: Path) -> None:
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    info = folder.lstat()
-    if not stat.S_ISDIR(info.st_mode) or info.st_uid != os.getuid() or info.st_mode & 0o077:
-        raise PermissionError(f"the workers' folder must be this user's own, with mode 700: {folder}")
+def _join(own: Path) -> int:
+    """Make this worker's file, and the folder when it is missing; again when a sibling that left removed it."""
+    while True:
+        make_private(own.parent, "workers'")
+        with contextlib.suppress(FileNotFoundError):
+            descriptor = _locked_file(own)
+            assert descriptor is not None  # noqa: S101 - it waited for it
+            return descriptor
 
 
-def _locked_file(path: Path) -> int:
-    """Make a file and lock it; again when a sibling has taken it for one left behind meanwhile."""
+def _locked_file(path: Path, *, wait: bool = True) -> int | None:
+    """Make a file and lock it; again when it was removed meanwhile. None when it is locked and nobody waits."""
     while True:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            return None
         with contextlib.suppress(FileNotFoundError):
             if path.stat().st_ino == os.fstat(descriptor).st_ino:
                 return descriptor
@@ -152,7 +157,12 @@ def _is_held(path: Path) -> bool:
 
 
 def _leave(own: Path, held: list[int]) -> None:
+    """Give up file and locks, and remove the folder when nobody is left in it."""
     own.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):  # a sibling joins or leaves at this moment
+        if not any(_is_held(path) for path in own.parent.glob("*" + _SUFFIX)):
+            (own.parent / _LEADER).unlink(missing_ok=True)
+            own.parent.rmdir()
     for descriptor in held:
         os.close(descriptor)
     held.clear()

@@ -2,7 +2,8 @@
 
 A scrape reaches any one worker, so that its counters alone would jump from scrape to scrape. Each worker therefore
 writes a snapshot into a shared folder, and whoever is scraped adds the others' to its own. Counters of workers
-that are gone stay counted; their gauges don't.
+that are gone stay counted; their gauges don't. A server's folder goes when another server starts after its end: no
+worker knows that it is the last one.
 """
 
 import contextlib
@@ -10,15 +11,14 @@ import fcntl
 import json
 import multiprocessing
 import os
-import stat
 import sys
-import tempfile
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from resilience._worker_folder import make_private, remove_left_behind, shared_by_workers
 from resilience.observability._families import Family
 
 VARIABLE = "RESILIENCE_METRICS_DIR"
@@ -29,18 +29,21 @@ _LOCK = ".lock"
 def shared_folder() -> Path | None:
     """Return the folder that the workers of this server share; None for a process on its own.
 
+    Folders of servers that are gone are removed.
+
     `RESILIENCE_METRICS_DIR` names it; else uvicorn's and gunicorn's workers derive it from their parent's id.
     """
     if given := os.environ.get(VARIABLE):
         return Path(given)
     parent = multiprocessing.parent_process()
-    if parent is not None:
+    if parent is not None and parent.pid is not None:
         owner = parent.pid
     elif "gunicorn.arbiter" in sys.modules:
         owner = os.getppid()
     else:
         return None
-    return Path(tempfile.gettempdir()) / f"resilience-metrics-{os.getuid()}-{owner}"
+    remove_left_behind("metrics")
+    return shared_by_workers("metrics", owner)
 
 
 class WorkerShare:
@@ -54,10 +57,7 @@ class WorkerShare:
     """
 
     def __init__(self, folder: Path) -> None:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        info = folder.lstat()
-        if not stat.S_ISDIR(info.st_mode) or info.st_uid != os.getuid() or info.st_mode & 0o077:
-            raise PermissionError(f"the metrics folder must be this user's own, with mode 700: {folder}")
+        make_private(folder, "metrics")
         self._folder = folder
         self._own = folder / f"{os.getpid()}-{time.time_ns()}.json"
         self._fold_gone()

@@ -288,7 +288,13 @@ PyType_Spec spec = {"resilience._core.RequestBatcherBase", sizeof(BatcherObject)
 
 }  // namespace
 
-PyObject* running_loop() { return PyObject_CallNoArgs(get_running_loop); }
+PyObject* running_loop() {
+  PyObject* loop = PyObject_CallNoArgs(get_running_loop);
+  if (loop == nullptr && PyErr_ExceptionMatches(PyExc_RuntimeError)) {
+    PyErr_SetString(PyExc_RuntimeError, "no running event loop: batchers need asyncio");
+  }
+  return loop;
+}
 
 bool init_batcher(PyObject* module) {
   const PyRef events(PyImport_ImportModule("asyncio.events"));

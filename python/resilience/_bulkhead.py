@@ -7,11 +7,11 @@ from resilience._checks import seconds_or_none, whole
 from resilience._core import Clock
 from resilience._policy import Policy
 from resilience._waiting import (
-    AsyncSignal,
     Rules,
     Signal,
     ThreadSignal,
     Wait,
+    coroutine_signal,
     current_priority,
     wait_async,
     wait_sync,
@@ -73,7 +73,7 @@ class Bulkhead(Policy):
 
     def _wait(self) -> Any:
         """Coroutine that returns with a place; called when there was none to be had at once."""
-        return wait_async(self._join(AsyncSignal()), self._clock)
+        return wait_async(self._join(coroutine_signal()), self._clock)
 
     def _wait_sync(self) -> None:
         wait_sync(self._join(ThreadSignal()), self._clock)

@@ -9,7 +9,7 @@ from resilience._checks import number, whole
 from resilience._core import Clock
 from resilience._policy import Policy
 from resilience._retry import RetryBudget
-from resilience._waiting import AsyncSignal
+from resilience._waiting import AsyncSignal, in_trio
 
 
 class Hedge(Policy):
@@ -42,6 +42,8 @@ class Hedge(Policy):
 
     async def _race(self, request: Callable[[], Awaitable[Any]]) -> Any:
         """The first good answer of several equal requests; the losers are cancelled and awaited."""
+        if in_trio():
+            raise RuntimeError("hedging needs a running asyncio event loop")
         if self._budget is not None:
             self._budget.on_call()
         racing: set[asyncio.Task[Any]] = set()

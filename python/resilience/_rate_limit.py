@@ -8,11 +8,11 @@ from resilience._checks import number, seconds, whole
 from resilience._core import Clock
 from resilience._policy import Policy
 from resilience._waiting import (
-    AsyncSignal,
     Rules,
     Signal,
     ThreadSignal,
     Wait,
+    coroutine_signal,
     current_priority,
     wait_async,
     wait_sync,
@@ -75,7 +75,7 @@ class RateLimit(Policy):
 
     def _wait(self, key: _Key) -> Any:
         """Coroutine that returns once admitted; called when the rate was used up."""
-        return wait_async(self._take_turn(key, AsyncSignal), self._clock)
+        return wait_async(self._take_turn(key, coroutine_signal), self._clock)
 
     def _wait_sync(self, key: _Key) -> None:
         wait_sync(self._take_turn(key, ThreadSignal), self._clock)
@@ -86,13 +86,13 @@ class RateLimit(Policy):
         if self._max_wait > 0.0:
             ticket = self._machine.enqueue(key, self._max_wait, current_priority())
         if ticket is None:
-            raise RateLimitedError(self.name, self._machine.wait(key))
+            raise RateLimitedError(self._machine.wait(key), name=self.name)
         deadline = self._clock.now() + self._max_wait
         try:
             while (due := self._machine.poll(key, ticket)) != 0.0:
                 left = deadline - self._clock.now()
                 if left <= 0.0:
-                    raise RateLimitedError(self.name, self._machine.wait(key))
+                    raise RateLimitedError(self._machine.wait(key), name=self.name)
                 signal = self._waiters[key, ticket] = new_signal()
                 yield Wait(signal, left if due < 0.0 else min(left, due))
         finally:

@@ -15,6 +15,7 @@ def own_copy(error: BaseException) -> BaseException:
         return error
     if type(twin) is not type(error):
         return error
+    twin.args = error.args  # an __init__ that words its message would have worded it again
     twin.__cause__ = error.__cause__
     twin.__context__ = error.__context__
     twin.__suppress_context__ = error.__suppress_context__

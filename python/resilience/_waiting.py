@@ -5,6 +5,7 @@ A `Signal` wakes whoever waits, from any thread; it knows whether anybody was st
 """
 
 import asyncio
+import sys
 import threading
 from collections.abc import Callable, Generator
 from contextvars import ContextVar
@@ -42,7 +43,30 @@ class Wait(NamedTuple):
 Rules = Generator[Wait, Any, _T]
 
 
-class AsyncSignal(Signal):
+class CoroutineSignal(Signal):
+    """Wakes a coroutine where it runs."""
+
+    async def wait(self, timeout: float | None, clock: Clock) -> object:  # noqa: ASYNC109 # on the policy's clock
+        """Return what the signal was set to, or ``None`` after `timeout` seconds."""
+        raise NotImplementedError
+
+
+def in_trio() -> bool:
+    """Whether a task of trio is running; whoever doesn't use trio hasn't imported it."""
+    trio = sys.modules.get("trio")
+    return trio is not None and bool(trio.lowlevel.in_trio_task())
+
+
+def coroutine_signal() -> CoroutineSignal:
+    """A signal for the coroutine that runs now, on asyncio or on trio."""
+    if not in_trio():
+        return AsyncSignal()
+    from resilience._trio import TrioSignal  # it imports trio
+
+    return TrioSignal()
+
+
+class AsyncSignal(CoroutineSignal):
     """Wakes a coroutine on its own event loop."""
 
     def __init__(self) -> None:
@@ -118,10 +142,10 @@ def call_later(
 
 async def sleep(seconds: float, clock: Clock) -> None:
     """Sleep on a policy's clock."""
-    if seconds <= 0.0:
+    if seconds <= 0.0 and not in_trio():
         await asyncio.sleep(0)
         return
-    await AsyncSignal().wait(seconds, clock)
+    await coroutine_signal().wait(max(0.0, seconds), clock)
 
 
 def sleep_sync(seconds: float, clock: Clock) -> None:
@@ -135,7 +159,7 @@ async def wait_async(rules: Rules[_T], clock: Clock) -> _T:
     try:
         wait = next(rules)
         while True:
-            assert isinstance(wait.signal, AsyncSignal)  # noqa: S101 # the rules were made for coroutines
+            assert isinstance(wait.signal, CoroutineSignal)  # noqa: S101 # the rules were made for coroutines
             try:
                 value = await wait.signal.wait(wait.timeout, clock)
             except BaseException as error:  # noqa: BLE001 # goes where it would have been raised

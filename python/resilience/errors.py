@@ -11,13 +11,26 @@ class ResilienceError(Exception):
     """Base of all errors of this library."""
 
 
+def _restored(cls: "type[RejectedError]", *args: Any) -> "RejectedError":
+    """A rejection with these ``args``, whatever its class makes of arguments."""
+    return cls.__new__(cls, *args)
+
+
 class RejectedError(ResilienceError):
-    """A call that was not let through; ``args`` are the name of what refused it and the time to wait."""
+    """A call that was not let through; ``args`` are the name of what refused it and the time to wait.
+
+    Args:
+        name: of what refused it.
+        retry_after: seconds after which a new attempt may succeed, ``None`` when nobody knows.
+    """
 
     _reason = "is not accepting calls"
 
-    def __init__(self, name: str, retry_after: float | None = None) -> None:
+    def __init__(self, name: str = "the callee", retry_after: float | None = None) -> None:
         super().__init__(name, retry_after)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _restored, (type(self), *self.args), self.__dict__ or None
 
     @property
     def name(self) -> str:
@@ -31,7 +44,8 @@ class RejectedError(ResilienceError):
         return value
 
     def __str__(self) -> str:
-        wait = "" if self.retry_after is None else f", retry after {self.retry_after:.3g} s"
+        seconds = self.retry_after
+        wait = f", retry after {seconds:.3g} s" if isinstance(seconds, (int, float)) else ""
         return f"{self.name!r} {self._reason}{wait}"
 
 
@@ -52,6 +66,9 @@ class RateLimitedError(RejectedError):
 
     _reason = "is over its rate limit"
 
+    def __init__(self, retry_after: float | None = None, *, name: str = "the rate limit") -> None:
+        super().__init__(name, retry_after)
+
 
 class RetryBudgetExhaustedError(RejectedError):
     """A retry was due, but the budget that stops retry storms is spent."""
@@ -67,7 +84,7 @@ class CallTimeoutError(ResilienceError, TimeoutError):
         timeout: the limit in seconds.
     """
 
-    def __init__(self, name: str, timeout: float | None = None) -> None:
+    def __init__(self, name: str = "the call", timeout: float | None = None) -> None:
         super().__init__(name, timeout)
 
     @property

@@ -158,7 +158,7 @@ MADE = {
     errors.CircuitOpenError: ("name", 1.5),
     errors.CallTimeoutError: ("name", 2.0),
     errors.BulkheadFullError: ("name", None),
-    errors.RateLimitedError: ("name", 0.1),
+    errors.RateLimitedError: (0.1,),
     errors.RetryBudgetExhaustedError: ("name",),
     errors.BatchError: ("text",),
     errors.BatchQueueFullError: ("name", None),

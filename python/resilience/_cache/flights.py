@@ -1,19 +1,21 @@
 """One load for all who ask: single flight on an event loop.
 
 A load runs in a task of its own and its callers wait beside it, so a cancelled caller cancels nobody else; when
-the last one leaves, the load is cancelled. A flight belongs to one event loop. A load that would wait for itself,
-straight or through other loads, is refused. After an invalidation nobody joins a load that began before it.
+the last one leaves, the load is cancelled. A flight belongs to one event loop, or one run of trio. A load that would
+wait for itself, straight or through other loads, is refused. After an invalidation nobody joins a load that began
+before it.
 """
 
 import asyncio
 import logging
 import weakref
-from collections.abc import Awaitable, Callable, Hashable, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Hashable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, Protocol
 
 from resilience._cache.failures import own_error
+from resilience._waiting import SYSTEM_CLOCK, Signal, coroutine_signal, in_trio
 from resilience.errors import CacheRecursionError
 
 _log = logging.getLogger("resilience.cache")
@@ -76,6 +78,24 @@ class Tokens(Protocol):
     def _token_valid(self, token: int, key: Hashable, tags: Any, /) -> bool: ...
 
 
+def _home() -> Any:
+    """What the running code belongs to: an event loop, or a run of trio."""
+    if not in_trio():
+        return asyncio.get_running_loop()
+    from trio.lowlevel import current_trio_token  # it is running, so it has been imported
+
+    return current_trio_token()
+
+
+def _start_task(coroutine: Coroutine[Any, Any, Any]) -> Any:
+    """Run a coroutine in a task of its own; it may have ended on return, where tasks are eager."""
+    if not in_trio():
+        return asyncio.get_running_loop().create_task(coroutine)
+    from resilience._trio import TrioTask  # as above
+
+    return TrioTask(coroutine)
+
+
 class _Flight(Waiting):
     """One load on one event loop."""
 
@@ -84,10 +104,10 @@ class _Flight(Waiting):
     def __init__(self, key: Hashable, token: int, tags: tuple[Hashable, ...]) -> None:
         super().__init__(key, token)
         self.tags = tags
-        self.task: asyncio.Task[Any] | None = None
+        self.task: Any = None  # asyncio's or trio's; not there yet while an eager one takes its first step
         self.joined = 0  # callers that there ever were
         self.callers = 0  # that are waiting now
-        self.wakers: list[asyncio.Future[None]] = []
+        self.wakers: list[Signal] = []
 
 
 class Flights:
@@ -103,9 +123,7 @@ class Flights:
     def __init__(self, tokens: Tokens, *, keep_running: bool = False) -> None:
         self._tokens = tokens
         self._keep_running = keep_running
-        self._loops: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Hashable, _Flight]] = (
-            weakref.WeakKeyDictionary()
-        )
+        self._loops: weakref.WeakKeyDictionary[Any, dict[Hashable, _Flight]] = weakref.WeakKeyDictionary()
         self.coalesced = 0
 
     async def join(self, key: Hashable, load: Load, tags: tuple[Hashable, ...] = ()) -> Any:
@@ -127,15 +145,15 @@ class Flights:
             self._start(key, load, tags).callers = 1  # nobody will leave it, so it runs to its end
 
     def _here(self) -> dict[Hashable, _Flight]:
-        loop = asyncio.get_running_loop()
-        flights = self._loops.get(loop)
+        home = _home()
+        flights = self._loops.get(home)
         if flights is None:
-            flights = self._loops[loop] = {}
+            flights = self._loops[home] = {}
         return flights
 
     def _current(self, key: Hashable) -> _Flight | None:
         flight = self._here().get(key)
-        if flight is None or flight.task is None or flight.task.done():
+        if flight is None or (flight.task is not None and flight.task.done()):
             return None
         return flight if self._tokens._token_valid(flight.token, key, flight.tags) else None  # noqa: SLF001
 
@@ -144,10 +162,10 @@ class Flights:
         flights = self._here()
         flights[key] = flight
         try:
-            flight.task = asyncio.get_running_loop().create_task(self._run(flight, load))
+            flight.task = _start_task(self._run(flight, load))
         except BaseException:
             self._tokens._end_load(flight.token)  # noqa: SLF001
-            del flights[key]
+            self._forget(flights, flight)
             raise
         flight.task.add_done_callback(lambda task: self._landed(flights, flight, task))
         return flight
@@ -156,15 +174,14 @@ class Flights:
         running_load.set(flight)  # in this task's own context
         return await load(flight)
 
-    def _landed(self, flights: dict[Hashable, _Flight], flight: _Flight, task: asyncio.Task[Any]) -> None:
+    def _landed(self, flights: dict[Hashable, _Flight], flight: _Flight, task: Any) -> None:
         self._tokens._end_load(flight.token)  # noqa: SLF001
         self._forget(flights, flight)
         error = None if task.cancelled() else task.exception()
         if error is not None and flight.joined == 0:
             _log.warning("loading %r in the background failed: %r", flight.key, error)
         for waker in flight.wakers:
-            if not waker.done():
-                waker.set_result(None)
+            waker.set(True)
 
     @staticmethod
     def _forget(flights: dict[Hashable, _Flight], flight: _Flight) -> None:
@@ -172,32 +189,30 @@ class Flights:
             del flights[flight.key]
 
     async def _wait(self, flight: _Flight) -> Any:
-        task = flight.task
-        assert task is not None  # noqa: S101 - set before anybody can see the flight
         with waiting_for(flight):
             flight.joined += 1
             flight.callers += 1
-            waker = task.get_loop().create_future()
+            waker = coroutine_signal()
             flight.wakers.append(waker)
             try:
-                await waker
+                await waker.wait(None, SYSTEM_CLOCK)
             finally:
                 flight.callers -= 1
-                if not task.done():
+                if not flight.task.done():
                     flight.wakers.remove(waker)
-                    self._left(flight, task)
-        return self._outcome(flight, task)
+                    self._left(flight)
+        return self._outcome(flight, flight.task)
 
-    def _left(self, flight: _Flight, task: asyncio.Task[Any]) -> None:
+    def _left(self, flight: _Flight) -> None:
         if flight.callers == 0 and not self._keep_running:
             self._forget(self._here(), flight)
-            task.cancel()
+            flight.task.cancel()
 
     @staticmethod
-    def _outcome(flight: _Flight, task: asyncio.Task[Any]) -> Any:
+    def _outcome(flight: _Flight, task: Any) -> Any:
         if task.cancelled():
             raise asyncio.CancelledError
-        error = task.exception()
+        error: BaseException | None = task.exception()
         if error is None:
             return task.result()
         if flight.joined > 1:

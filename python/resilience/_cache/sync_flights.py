@@ -70,9 +70,17 @@ class SyncFlights:
         if flight is not None and self._tokens._token_valid(flight.token, key, flight.tags):  # noqa: SLF001
             return
         mine = self._flights[key] = _Flight(key, self._tokens._begin_load(), tags)  # noqa: SLF001
-        threading.Thread(
+        refresh = threading.Thread(
             target=self._lead_alone, args=(mine, load), name="resilience-refresh", daemon=True
-        ).start()
+        )
+        try:
+            refresh.start()
+        except (
+            RuntimeError
+        ) as error:  # no thread to be had: what is kept stays, and the next call tries again
+            mine.error = error
+            self._land(mine)
+            _log.warning("loading %r in the background failed: %r", key, error)
 
     def _lead_alone(self, flight: _Flight, load: Callable[[Waiting], Any]) -> None:
         try:

@@ -46,7 +46,7 @@ class Bill:
         wait = 0.0 if self._tokens is None else self._tokens.take(self._expected.total_tokens)
         if wait > 0.0:
             self._reservation.settle(None)
-            raise RateLimitedError(f"tokens of llm.{self._call.provider}", wait)
+            raise RateLimitedError(wait, name=f"tokens of llm.{self._call.provider}")
         return self
 
     def receive(self, text: str) -> None:

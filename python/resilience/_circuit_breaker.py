@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from resilience import _core
+from resilience._checks import number
 from resilience._circuit_breaker_config import CircuitBreakerConfig, ExceptionTypes
 from resilience._contexts import ContextStack, GuardContext
 from resilience._guard import Kind, kind_of, protect
@@ -104,8 +105,9 @@ class CircuitBreaker(ProbedBreaker):
             ignore=ignore,
             failure_result=failure_result,
             fallback=fallback,
+            clock=clock,
         )
-        self._start(name, config, clock)
+        self._start(name, config, None)
         register(self)
 
     @classmethod
@@ -122,7 +124,7 @@ class CircuitBreaker(ProbedBreaker):
         Args:
             config: its settings.
             name: made up when ``None``.
-            clock: the system's clock when ``None``.
+            clock: the configuration's when ``None``.
             listed: whether :func:`get_all_circuit_breakers` lists it and :func:`configure` reaches it by name.
         """
         breaker = cls.__new__(cls)
@@ -151,7 +153,7 @@ class CircuitBreaker(ProbedBreaker):
         self._probers = ()
         self._reason = None
         self._blocks: ContextStack | None = None
-        self._set_up(self._name, config._settings, clock)  # noqa: SLF001
+        self._set_up(self._name, config._settings, config.clock if clock is None else clock)  # noqa: SLF001
         self._apply_rules(config)
 
     def _apply_rules(self, config: CircuitBreakerConfig) -> None:
@@ -309,7 +311,7 @@ class CircuitBreaker(ProbedBreaker):
         Raises:
             ValueError: when ``ttl`` is not a number above 0.
         """
-        if ttl is not None and not ttl > 0:
+        if ttl is not None and not number("ttl", ttl) > 0:
             raise ValueError(f"ttl must be a number of seconds > 0, got {ttl}")
         self._reason = reason
         self._force_open(ttl)
@@ -331,16 +333,37 @@ class CircuitBreaker(ProbedBreaker):
         """
         try:
             seconds = float(duration)
-        except (TypeError, ValueError, OverflowError):
+        except OverflowError:  # a whole number beyond all floats
+            seconds = math.inf if duration > 0 else 0.0
+        except (TypeError, ValueError):
             return
         if math.isnan(seconds):
             return
         self._trip(seconds)
 
     def record_success(self, duration: float) -> None:
-        """Count a success of ``duration`` seconds that was observed elsewhere."""
-        self._record(float(duration), None)
+        """Count a success of ``duration`` seconds that was observed elsewhere.
+
+        Raises:
+            ValueError: when ``duration`` is negative or not finite.
+            TypeError: when it is no number.
+        """
+        self._record(_elapsed(duration), None)
 
     def record_failure(self, exc: BaseException, duration: float) -> None:
-        """Count an error that was observed elsewhere after ``duration`` seconds, as a call's would be."""
-        self._record(float(duration), exc)
+        """Count an error that was observed elsewhere after ``duration`` seconds, as a call's would be.
+
+        Raises:
+            ValueError: when ``duration`` is negative or not finite.
+            TypeError: when it is no number, or ``exc`` no exception.
+        """
+        if not isinstance(exc, BaseException):
+            raise TypeError(f"exc must be an exception, got {type_name(exc)}")
+        self._record(_elapsed(duration), exc)
+
+
+def _elapsed(duration: float) -> float:
+    given = number("duration", duration)
+    if not 0.0 <= given < math.inf:
+        raise ValueError(f"duration must be a finite number of seconds >= 0, got {duration!r}")
+    return given

@@ -1,6 +1,7 @@
 """Settings of a circuit breaker: defaults, checks and their native form."""
 
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Self
 
@@ -11,7 +12,8 @@ ExceptionTypes = type[BaseException] | tuple[type[BaseException], ...]
 
 _WHOLE = frozenset({"failure_threshold", "minimum_calls", "success_threshold", "half_open_requests",
                     "half_open_concurrency", "window_calls"})  # fmt: skip
-_PYTHON_ONLY = frozenset({"failure_on", "ignore", "failure_result", "fallback"})
+_PYTHON_ONLY = frozenset({"failure_on", "ignore", "failure_result", "fallback", "clock"})
+_MOST = 10**9  # more than any whole number here may be; its own range is checked by the machine
 _SMALLEST_MAX_RECOVERY = 300.0
 
 
@@ -21,6 +23,8 @@ def _check_number(key: str, value: Any) -> None:
     if isinstance(value, bool) or not isinstance(value, allowed):
         wanted = "a whole number" if whole else "a number"
         raise TypeError(f"{key} must be {wanted}, got {type_name(value)} {value!r}")
+    if whole and abs(value) > _MOST:
+        raise ValueError(f"{key} must be a whole number of a million at most, got {value!r}")
 
 
 def _is_types(value: Any) -> bool:
@@ -55,6 +59,7 @@ class CircuitBreakerConfig:
         ignore: exceptions that are neither failure nor success.
         failure_result: a predicate on results; a result for which it is true is a failure.
         fallback: answers instead of a rejection: a value, or an (async) function of the call's arguments.
+        clock: where time comes from; the system's clock when ``None``.
     """
 
     FAILURE_THRESHOLD: ClassVar[int] = 3
@@ -81,7 +86,7 @@ class CircuitBreakerConfig:
     ignore: ExceptionTypes = ()
     failure_result: Callable[[Any], bool] | None = None
     fallback: Any = MISSING
-    _settings: Any = dataclasses.field(init=False, repr=False, compare=False)
+    clock: _core.Clock | None = None
 
     def __post_init__(self) -> None:
         """Check everything; raise ``TypeError`` or ``ValueError`` naming the setting and its range."""
@@ -91,13 +96,21 @@ class CircuitBreakerConfig:
         if self.window_calls == 0:
             raise ValueError("window_calls must be a whole number in [1, 1000000], got 0")
         self._check_rules()
-        object.__setattr__(self, "_settings", _core.CircuitBreakerSettings(self._resolved()))
+        _ = self._settings
+
+    @functools.cached_property
+    def _settings(self) -> _core.CircuitBreakerSettings:
+        """Their native form, which all breakers of this configuration share."""
+        return _core.CircuitBreakerSettings(self._resolved())
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
 
     def _given(self) -> list[tuple[str, Any]]:
         return [
             (field.name, getattr(self, field.name))
             for field in dataclasses.fields(self)
-            if field.init and field.name not in _PYTHON_ONLY
+            if field.name not in _PYTHON_ONLY
         ]
 
     def _check_rules(self) -> None:
@@ -112,6 +125,8 @@ class CircuitBreakerConfig:
             )
         if self.failure_result is not None and not callable(self.failure_result):
             raise TypeError(f"failure_result must be a predicate, got {type_name(self.failure_result)}")
+        if self.clock is not None and not isinstance(self.clock, _core.Clock):
+            raise TypeError(f"clock must be a Clock, got {type_name(self.clock)}")
 
     def _resolved(self) -> dict[str, Any]:
         values = dict(self._given())
@@ -140,7 +155,7 @@ class CircuitBreakerConfig:
             ValueError: for an unknown name or a value out of range.
             TypeError: for a value of the wrong type.
         """
-        known = {field.name for field in dataclasses.fields(cls) if field.init}
+        known = {field.name for field in dataclasses.fields(cls)}
         unknown = sorted(set(settings) - known)
         if unknown:
             raise ValueError(f"unknown settings {', '.join(unknown)}; known are {', '.join(sorted(known))}")

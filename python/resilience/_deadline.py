@@ -1,6 +1,7 @@
 """The instant by which the running code must be done, and the table of named timeouts."""
 
 import asyncio
+import weakref
 from collections.abc import Iterator, Mapping
 from contextvars import ContextVar, Token
 from types import TracebackType
@@ -16,6 +17,18 @@ from resilience.errors import CallTimeoutError
 class _Deadline(NamedTuple):
     at: float
     clock: Clock
+    task: "weakref.ref[asyncio.Task[Any]] | None"  # the one that it ends, when a timer of its own does that
+
+
+_SOONEST = 1e-9  # seconds, for a block inside of a deadline that has passed
+
+
+def _this_task() -> "weakref.ref[asyncio.Task[Any]] | None":
+    try:
+        task = asyncio.current_task()
+    except RuntimeError:
+        return None
+    return None if task is None else weakref.ref(task)
 
 
 _current: ContextVar[_Deadline | None] = ContextVar("resilience_deadline", default=None)
@@ -75,12 +88,15 @@ class deadline:  # noqa: N801 # a context manager reads as a verb
         if self._token is not None:
             raise RuntimeError("a deadline can be entered once; make a new one for each block")
         outer = _current.get()
-        at = self._clock.now() + self._seconds
-        if outer is not None and outer.at <= at and outer.clock is self._clock:
-            at = outer.at  # the outer one will end this block too
-        else:
+        now = self._clock.now()
+        at, task = now + self._seconds, _this_task()
+        if outer is not None and outer.clock is self._clock:
+            at = min(at, outer.at)
+        if outer is None or outer.at > at or outer.clock is not self._clock or outer.task != task:
+            # none around it ends this block in time: an outer one ends its own task, not those started inside
+            self._seconds = max(_SOONEST, at - now)
             self._scope = _core.TimeoutQueue(self._seconds, self._clock).arm()
-        self._token = _current.set(_Deadline(at, self._clock))
+        self._token = _current.set(_Deadline(at, self._clock, task))
         return self
 
     async def __aexit__(

@@ -88,7 +88,7 @@ class KeyedCircuitBreaker:
         if clock is not None and not isinstance(clock, _core.Clock):
             raise TypeError(f"clock must be a Clock, got {type_name(clock)}")
         self.config = config or CircuitBreakerConfig()
-        self.clock = clock or _core.SystemClock()
+        self.clock = clock or self.config.clock or _core.SystemClock()
         self.reference = weakref.ref(self)  # one for all keys
         self._max_keys = max_keys
         self._idle_ttl = float(idle_ttl)

@@ -1,12 +1,14 @@
 """All circuit breakers of the process by name."""
 
 import contextlib
+import itertools
 import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from resilience._circuit_breaker_config import CircuitBreakerConfig
 from resilience._fork import fork_safe_lock
+from resilience._types import type_name
 from resilience.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -16,14 +18,15 @@ Overlay = Callable[[str, CircuitBreakerConfig], CircuitBreakerConfig]
 
 _lock = fork_safe_lock()
 _owned: "dict[str, CircuitBreaker]" = {}  # made by name, kept until removed
-_listed: "weakref.WeakValueDictionary[str, CircuitBreaker]" = weakref.WeakValueDictionary()
+_serials = itertools.count()
+_listed: "weakref.WeakValueDictionary[int, CircuitBreaker]" = weakref.WeakValueDictionary()  # oldest first
 _overlay: Overlay | None = None  # what a configuration says, over what code asks for
 
 
 def register(breaker: "CircuitBreaker") -> None:
-    """List a breaker while it lives; the newest of a name is the one that is listed."""
+    """List a breaker while it lives."""
     with _lock:
-        _listed[breaker.name] = breaker
+        _listed[next(_serials)] = breaker
 
 
 def get_circuit_breaker(
@@ -43,7 +46,9 @@ def get_circuit_breaker(
     from resilience._circuit_breaker import CircuitBreaker
 
     if not isinstance(name, str):
-        raise TypeError(f"name must be a string, got {type(name).__name__}")
+        raise TypeError(f"name must be a string, got {type_name(name)}")
+    if config is not None and not isinstance(config, CircuitBreakerConfig):
+        raise TypeError(f"config must be a CircuitBreakerConfig or None, got {type_name(config)}")
     wanted = config if not overrides else (config or CircuitBreakerConfig()).replace(**overrides)
     with _lock:
         existing = _owned.get(name)
@@ -57,21 +62,31 @@ def get_circuit_breaker(
 
 
 def get_all_circuit_breakers() -> "dict[str, CircuitBreaker]":
-    """Return the breakers by name: those made by name, and those made directly while they live."""
+    """Return the breakers by name: those made by name, and those made directly while they live.
+
+    Of several that have one name, the newest is listed.
+    """
+    return {breaker.name: breaker for breaker in _present()}
+
+
+def _present() -> "list[CircuitBreaker]":
+    """Every breaker, oldest first."""
     with _lock:
-        return {**_owned, **dict(_listed)}
+        return list(_listed.values())
 
 
 def remove_circuit_breaker(name: str) -> None:
-    """Forget the breaker of that name; functions that hold it keep it.
+    """Forget the breakers of that name; functions that hold one keep it.
 
     Raises:
         KeyError: when there is none.
     """
     with _lock:
-        found = _owned.pop(name, None)
-        listed = _listed.pop(name, None)
-    if found is None and listed is None:
+        found = [serial for serial, breaker in _listed.items() if breaker.name == name]
+        for serial in found:
+            _listed.pop(serial, None)
+        _owned.pop(name, None)
+    if not found:
         raise KeyError(name)
 
 
@@ -90,14 +105,14 @@ def prepare_overlay(overlay: Overlay) -> Callable[[], None]:
     Raises:
         ConfigError: when its settings don't go together with those that code asked for; nothing has changed.
     """
-    present = get_all_circuit_breakers().values()
+    present = _present()
     changes = [(breaker, overlay(breaker.name, breaker.coded)) for breaker in present]
 
     def commit() -> None:
         global _overlay  # noqa: PLW0603
         with _lock:
             _overlay = overlay
-            newcomers = [each for each in get_all_circuit_breakers().values() if each not in present]
+            newcomers = [each for each in _present() if each not in present]
         for breaker, config in changes:
             breaker._reconfigure(config)  # noqa: SLF001
         for breaker in newcomers:  # made by another thread meanwhile

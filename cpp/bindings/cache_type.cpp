@@ -62,25 +62,34 @@ PyObject* look_up(CacheObject& self, PyObject* key) {
   return value;
 }
 
-// get(key, default=None), as positional arguments or with `default` named.
+// (key, default=None), by position or by name.
 bool parse_key_default(const char* method, PyObject* const* args, Py_ssize_t nargs, Keywords names,
-                       PyObject*& fallback) {
+                       PyObject*& key, PyObject*& fallback) {
   const Py_ssize_t named = names == nullptr ? 0 : PyTuple_GET_SIZE(names);
-  if (nargs < 1 || nargs + named > 2 ||
-      (named == 1 && PyUnicode_CompareWithASCIIString(PyTuple_GET_ITEM(names, 0), "default") != 0)) {
+  key = nargs > 0 ? args[0] : nullptr;
+  fallback = nargs > 1 ? args[1] : nullptr;
+  bool known = nargs + named <= 2;
+  for (Py_ssize_t i = 0; i < named && known; ++i) {
+    PyObject* name = PyTuple_GET_ITEM(names, i);
+    PyObject*& target = PyUnicode_CompareWithASCIIString(name, "key") == 0 ? key : fallback;
+    known = target == nullptr && (&target == &key || PyUnicode_CompareWithASCIIString(name, "default") == 0);
+    target = args[nargs + i];
+  }
+  if (key == nullptr || !known) {
     PyErr_Format(PyExc_TypeError, "%s() takes a key and at most one further argument, default", method);
     return false;
   }
-  fallback = nargs + named == 2 ? args[1] : Py_None;
+  fallback = fallback == nullptr ? Py_None : fallback;
   return true;
 }
 
 PyObject* method_get(PyObject* object, PyObject* const* args, Py_ssize_t nargs, Keywords names) {
+  PyObject* key = nargs == 1 ? args[0] : nullptr;
   PyObject* fallback = Py_None;
-  if ((nargs != 1 || names != nullptr) && !parse_key_default("get", args, nargs, names, fallback)) {
+  if ((nargs != 1 || names != nullptr) && !parse_key_default("get", args, nargs, names, key, fallback)) {
     return nullptr;
   }
-  PyObject* value = look_up(*as_cache(object), args[0]);
+  PyObject* value = look_up(*as_cache(object), key);
   if (value == nullptr && PyErr_Occurred() == nullptr) {
     return Py_NewRef(fallback);
   }
@@ -88,11 +97,12 @@ PyObject* method_get(PyObject* object, PyObject* const* args, Py_ssize_t nargs, 
 }
 
 PyObject* method_peek(PyObject* object, PyObject* const* args, Py_ssize_t nargs, Keywords names) {
+  PyObject* key = nullptr;
   PyObject* fallback = Py_None;
   Slot slot = kNoSlot;
   Nanos now = 0;
-  if (!parse_key_default("peek", args, nargs, names, fallback) ||
-      !find_fresh(*as_cache(object), args[0], slot, now)) {
+  if (!parse_key_default("peek", args, nargs, names, key, fallback) ||
+      !find_fresh(*as_cache(object), key, slot, now)) {
     return nullptr;
   }
   return Py_NewRef(slot == kNoSlot ? fallback : value_of(*as_cache(object), slot));

@@ -2,6 +2,7 @@
 
 #include <structmember.h>
 
+#include "bypass.hpp"
 #include "py_ref.hpp"
 
 namespace resilience::bindings {
@@ -75,11 +76,17 @@ PyObject* find_by_arguments(const CachedFunction& function, PyObject* const* arg
 }
 
 PyObject* call_coroutine(PyObject* self, PyObject* const* args, std::size_t nargsf, PyObject* kwnames) {
+  if (bypassed()) [[unlikely]] {
+    return PyObject_Vectorcall(as_function(self).wrapped, args, nargsf, kwnames);
+  }
   return make_cached_call(&as_function(self), args, PyVectorcall_NARGS(nargsf), kwnames);
 }
 
 PyObject* call_plain(PyObject* self, PyObject* const* args, std::size_t nargsf, PyObject* kwnames) {
   CachedFunction& function = as_function(self);
+  if (bypassed()) [[unlikely]] {
+    return PyObject_Vectorcall(function.wrapped, args, nargsf, kwnames);
+  }
   const Py_ssize_t nargs = PyVectorcall_NARGS(nargsf);
   PyObject* raw_key = nullptr;
   PyObject* value = find_cached(function, args, nargs, kwnames, &raw_key);

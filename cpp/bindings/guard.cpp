@@ -1,5 +1,6 @@
 #include "guard.hpp"
 
+#include "bypass.hpp"
 #include "errors.hpp"
 #include "policy_layer.hpp"
 #include "py_ref.hpp"
@@ -24,8 +25,11 @@ PyObject* guard_call(PyObject* self, PyObject* const* args, Py_ssize_t nargs, Py
   if (!takes_function(nargs, "call")) {
     return nullptr;
   }
+  const std::size_t nargsf = static_cast<std::size_t>(nargs - 1) | PY_VECTORCALL_ARGUMENTS_OFFSET;
+  if (bypassed()) [[unlikely]] {
+    return PyObject_Vectorcall(args[0], args + 1, nargsf, kwnames);
+  }
   if (makes_coroutine(args[0])) {
-    const std::size_t nargsf = static_cast<std::size_t>(nargs - 1) | PY_VECTORCALL_ARGUMENTS_OFFSET;
     return make_started_call(as_guard(self), args[0], args + 1, nargsf, kwnames);
   }
   return make_guarded_call(as_guard(self), args[0], args + 1, nargs - 1, kwnames);
@@ -101,7 +105,7 @@ PyObject* fall_back_plain(const Plan& plan, PyObject* const* args, std::size_t n
     return nullptr;
   }
   PyErr_Clear();
-  return plan.fallback_callable ? PyObject_Vectorcall(plan.fallback, args, nargsf, kwnames)
+  return plan.fallback_callable ? answer_plain(plan.fallback, args, nargsf, kwnames)
                                 : Py_NewRef(plan.fallback);
 }
 
@@ -109,8 +113,23 @@ PyObject* fall_back_plain(const Plan& plan, PyObject* const* args, std::size_t n
 
 PyTypeObject* guard_type() { return type; }
 
+PyObject* answer_plain(PyObject* fallback, PyObject* const* args, std::size_t nargsf, PyObject* kwnames) {
+  PyRef answer(PyObject_Vectorcall(fallback, args, nargsf, kwnames));
+  if (!answer || !PyCoro_CheckExact(answer.get())) {
+    return answer.release();
+  }
+  const PyRef closed(PyObject_CallMethod(answer.get(), "close", nullptr));
+  if (closed) {
+    PyErr_SetString(PyExc_TypeError, "an async fallback can't answer for a plain function");
+  }
+  return nullptr;
+}
+
 PyObject* call_plain(Guard* guard, PyObject* function, PyObject* const* args, std::size_t nargsf,
                      PyObject* kwnames) {
+  if (bypassed()) [[unlikely]] {
+    return PyObject_Vectorcall(function, args, nargsf, kwnames);
+  }
   if (guard->plan.policies != nullptr) {
     PyRef keep = PyRef::share(reinterpret_cast<PyObject*>(guard));  // it owns what the call asks
     PolicyLayer* layer = use(guard->plan.policies);

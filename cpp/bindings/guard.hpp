@@ -57,6 +57,8 @@ std::optional<double> running_time_left();
 // Runs a plain function under the guard, now.
 PyObject* call_plain(Guard* guard, PyObject* function, PyObject* const* args, std::size_t nargsf,
                      PyObject* kwnames);
+// What a fallback answers for a plain function (new reference); an async one can't.
+PyObject* answer_plain(PyObject* fallback, PyObject* const* args, std::size_t nargsf, PyObject* kwnames);
 // A wrapper of `function` (new reference). `stream` makes the object that drives a generator, null for the
 // rest.
 PyObject* make_guarded_function(Guard* guard, PyObject* function, FunctionKind kind, PyObject* stream);

@@ -4,6 +4,7 @@
 #include <Python.h>
 #include <structmember.h>
 
+#include "bypass.hpp"
 #include "guard.hpp"
 
 namespace resilience::bindings {
@@ -25,12 +26,18 @@ GuardedFunction* as_function(PyObject* self) { return reinterpret_cast<GuardedFu
 
 PyObject* call_awaitable(PyObject* self, PyObject* const* args, std::size_t nargsf, PyObject* kwnames) {
   const GuardedFunction* function = as_function(self);
+  if (bypassed()) [[unlikely]] {
+    return PyObject_Vectorcall(function->wrapped, args, nargsf, kwnames);
+  }
   return make_guarded_call(function->guard, function->wrapped, args, PyVectorcall_NARGS(nargsf), kwnames);
 }
 
 PyObject* call_coroutine_function(PyObject* self, PyObject* const* args, std::size_t nargsf,
                                   PyObject* kwnames) {
   const GuardedFunction* function = as_function(self);
+  if (bypassed()) [[unlikely]] {
+    return PyObject_Vectorcall(function->wrapped, args, nargsf, kwnames);
+  }
   return make_started_call(function->guard, function->wrapped, args, nargsf, kwnames);
 }
 
@@ -42,6 +49,9 @@ PyObject* call_plain_function(PyObject* self, PyObject* const* args, std::size_t
 // Streams are driven in Python: stream(guard, function, args, kwargs).
 PyObject* call_stream(PyObject* self, PyObject* const* args, std::size_t nargsf, PyObject* kwnames) {
   const GuardedFunction* function = as_function(self);
+  if (bypassed()) {
+    return PyObject_Vectorcall(function->wrapped, args, nargsf, kwnames);
+  }
   const Py_ssize_t nargs = PyVectorcall_NARGS(nargsf);
   PyObject* positional = PyTuple_New(nargs);
   PyObject* keywords = PyDict_New();

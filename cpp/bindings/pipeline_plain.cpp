@@ -1,6 +1,7 @@
 // A plain function under several policies: the layers are passed on the calling thread, and what has to be
 // waited for blocks it, in the owner's Python code, without the GIL.
 #include "errors.hpp"
+#include "guard.hpp"
 #include "policy_layer.hpp"
 #include "py_ref.hpp"
 
@@ -36,7 +37,7 @@ PyObject* attempt(PolicyLayer& layer, PyObject* function, const Arguments& call,
   } else if (layer.breaker_fallback != nullptr && permits.next == Layer::kBreaker && !permits.breaker) {
     PyErr_Clear();
     return layer.breaker_fallback_callable
-               ? PyObject_Vectorcall(layer.breaker_fallback, call.args, nargsf, call.kwnames)
+               ? answer_plain(layer.breaker_fallback, call.args, nargsf, call.kwnames)
                : Py_NewRef(layer.breaker_fallback);
   }
   if (result != nullptr) {

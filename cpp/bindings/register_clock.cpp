@@ -1,5 +1,6 @@
 #include <pybind11/functional.h>
 
+#include <cmath>
 #include <string>
 
 #include "bindings.hpp"
@@ -12,8 +13,8 @@ namespace resilience::bindings {
 namespace {
 
 Nanos checked_duration(double seconds) {
-  if (!(seconds >= 0.0)) {
-    throw py::value_error("seconds must be a number >= 0, got " + std::to_string(seconds));
+  if (!(seconds >= 0.0) || std::isinf(seconds)) {
+    throw py::value_error("seconds must be a finite number >= 0, got " + std::to_string(seconds));
   }
   return nanos_from_seconds(seconds);
 }
@@ -32,9 +33,14 @@ void register_clock(py::module_& module) {
       module, "ManualClock",
       "A clock that moves only when told to, for tests.\n\n"
       "Args:\n    start: the first value of now() and of time(), in seconds.")
-      .def(py::init(
-               [](double start) { return std::make_shared<ManualClock>(nanos_from_seconds(start), start); }),
-           py::arg("start") = 0.0)
+      .def(
+          py::init([](double start) {
+            if (!std::isfinite(start)) {
+              throw py::value_error("start must be a finite number of seconds, got " + std::to_string(start));
+            }
+            return std::make_shared<ManualClock>(nanos_from_seconds(start), start);
+          }),
+          py::arg("start") = 0.0)
       .def(
           "advance", [](ManualClock& clock, double seconds) { clock.advance(checked_duration(seconds)); },
           py::arg("seconds"),

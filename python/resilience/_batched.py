@@ -30,10 +30,11 @@ def batched(
         **settings: any other keyword of `RequestBatcher`.
 
     Raises:
-        TypeError: when what is decorated takes anything but the list of items.
+        TypeError: when a setting is of the wrong type, or what is decorated takes anything but the list of items.
         ValueError: when a setting is out of range.
     """
     build = functools.partial(RequestBatcher, batch_size, batch_timeout_ms, **settings)
+    build()  # refuses bad settings here, not where an instance first uses its method
 
     def decorate(function: Callable[..., Awaitable[Sequence[R]]]) -> Callable[..., Coroutine[Any, Any, R]]:
         parameters = [

@@ -83,6 +83,10 @@ class RequestBatcher(_core.RequestBatcherBase):
             raise ValueError(f'on_poison must be "fail" or "bisect", got {on_poison!r}')
         if weigher is not None and not callable(weigher):
             raise TypeError(f"weigher must be callable or None, got {weigher!r}")
+        if name is not None and not isinstance(name, str):
+            raise TypeError(f"name must be a string or None, got {name!r}")
+        if not isinstance(dedupe, bool):
+            raise TypeError(f"dedupe must be True or False, got {dedupe!r}")
         if max_batch_weight is not None and weigher is None:
             raise ValueError("max_batch_weight needs a weigher")
         self._settings: dict[str, Any] = {}
@@ -155,6 +159,8 @@ class RequestBatcher(_core.RequestBatcherBase):
         for count in ("batch_size", "max_pending", "max_concurrent_batches"):
             _require_count(count, settings[count])
         _require_number("batch_timeout_ms", settings["batch_timeout_ms"])
+        if not isinstance(settings["adaptive"], bool):
+            raise TypeError(f"adaptive must be True or False, got {settings['adaptive']!r}")
         heaviest = settings["max_batch_weight"]
         if heaviest is not None:
             _require_number("max_batch_weight", heaviest)
@@ -201,7 +207,8 @@ class RequestBatcher(_core.RequestBatcherBase):
             timeout: seconds after which draining gives up, and does as if `drain` were false.
         """
         self._refuse()
-        self._flush()
+        if drain:
+            self._flush()
         here = asyncio.get_running_loop()
         elsewhere = [
             asyncio.wrap_future(asyncio.run_coroutine_threadsafe(self._end(timeout, drain=drain), loop))

@@ -6,6 +6,8 @@ import threading
 from types import TracebackType
 from typing import Any, Protocol, Self
 
+from resilience import _core
+
 
 class Admitting(Protocol):
     """A policy that can admit a block and be told how it ended."""
@@ -30,16 +32,21 @@ class GuardContext:
     def __enter__(self) -> Self:
         if self._state != "new":
             raise RuntimeError("a guard() can be entered once; call guard() again for another block")
-        self._token = self._policy._admit()  # noqa: SLF001
-        self._state = "entered"
+        if _core.bypassed():
+            self._state = "let through"
+        else:
+            self._token = self._policy._admit()  # noqa: SLF001
+            self._state = "entered"
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
     ) -> None:
-        if self._state != "entered":
+        state, self._state = self._state, "left"
+        if state == "let through":
+            return
+        if state != "entered":
             raise RuntimeError("guard() was left without being entered")
-        self._state = "left"
         self._policy._settle(self._token, error, released=False)  # noqa: SLF001
 
     async def __aenter__(self) -> Self:

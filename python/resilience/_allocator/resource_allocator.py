@@ -75,6 +75,8 @@ class PredictiveResourceAllocator:
         first, least, most = sizes_of(initial, limits)
         if metrics_source is not None and not callable(metrics_source):
             raise TypeError(f"metrics_source must be callable, got {metrics_source!r}")
+        if history_path is not None and not isinstance(history_path, (str, os.PathLike)):
+            raise TypeError(f"history_path must be a path or None, got {history_path!r}")
         self._interval = check_number(interval, "interval")
         self._native = _core.NativeAllocator(
             interval=self._interval,

@@ -12,6 +12,8 @@ Sizes = tuple[int, int, int]
 
 
 def _merged(defaults: Mapping[str, int], given: Mapping[str, int], argument: str) -> dict[str, int]:
+    if not isinstance(given, Mapping):
+        raise TypeError(f"{argument} must be a mapping of sizes or None, got {given!r}")
     for key, value in given.items():
         if key not in defaults:
             raise ValueError(f"{argument} must have keys of {', '.join(defaults)}, got {key!r}")
@@ -31,10 +33,10 @@ def sizes_of(
         ValueError: on an unknown key.
         TypeError: on a size that is no whole number.
     """
-    given = dict(limits or {})
+    given = {} if limits is None else limits
     chosen_limits = _merged({**LIMITS, **LEAST}, given, "limits")
     default_initial = {name: min(INITIAL[name], chosen_limits[f"max_{name}"]) for name in RESOURCES}
-    chosen = _merged(default_initial, dict(initial or {}), "initial")
+    chosen = _merged(default_initial, {} if initial is None else initial, "initial")
     least = {
         name: chosen_limits[f"min_{name}"]
         if f"min_{name}" in given

@@ -115,7 +115,8 @@ def cache(
         ValueError: for an argument out of its range.
         TypeError: for an argument of the wrong type, and for generators, which can't be cached.
     """
-    function, ttl = (ttl, None) if callable(ttl) else (None, ttl)
+    bare = callable(ttl) or isinstance(ttl, (staticmethod, classmethod))
+    function, ttl = (ttl, None) if bare else (None, ttl)
     options = Options(
         ttl=ttl,
         ttl_of=ttl_of,

@@ -23,6 +23,7 @@ from resilience._types import MISSING, type_name
 
 _log = logging.getLogger("resilience.cache")
 _numbers = itertools.count(1)
+_MOST = 2**63 - 1  # what the core can be told; the range of each bound is its own
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 D = TypeVar("D")
@@ -107,6 +108,10 @@ class Cache(_core.CacheBase, MutableMapping[K, V], Generic[K, V]):
     ) -> None:
         _check_types(max_entries=max_entries, ttl=ttl, max_bytes=max_bytes, sliding=sliding, policy=policy)
         _check_callables(weigher=weigher, on_evict=on_evict)
+        if name is not None and not isinstance(name, str):
+            raise TypeError(f"name must be a string or None, got {type_name(name)}")
+        if clock is not None and not isinstance(clock, _core.Clock):
+            raise TypeError(f"clock must be a Clock or None, got {type_name(clock)}")
         listener = None if on_evict is None else _logged(on_evict)
         self._configure(
             max_entries, ttl, max_bytes, weigher or size_in_bytes, sliding, policy, listener, clock
@@ -301,6 +306,8 @@ def _check_types(**arguments: Any) -> None:
             raise TypeError(
                 f"{name} must be {wanted}{' or None' if optional else ''}, got {type_name(value)}"
             )
+        if isinstance(value, int) and value > _MOST:
+            raise ValueError(f"{name} must be an integer of at most {_MOST}, got {value}")
 
 
 def _check_callables(**arguments: Any) -> None:

@@ -35,8 +35,11 @@ class Options:
             value = getattr(self, name)
             if value is not None and not callable(value):
                 raise TypeError(f"{name} must be callable or None, got {type_name(value)}")
-        if isinstance(self.tags, str):
-            raise TypeError(f"tags must be an iterable of tags or a function, got the string {self.tags!r}")
+        _flag("cache_none", self.cache_none)
+        _flag("keep_running", self.keep_running)
+        _iterable("ignore", self.ignore, "an iterable of names")
+        if not callable(self.tags):
+            _iterable("tags", self.tags, "an iterable of tags or a function")
 
     @property
     def grace(self) -> float:
@@ -65,3 +68,13 @@ def _number(
         raise TypeError(f"{name} must be {allowed}, got {type_name(value)}")
     if not (low < value if strict else low <= value) or value >= below:
         raise ValueError(f"{name} must be {allowed}, got {value!r}")
+
+
+def _flag(name: str, value: Any) -> None:
+    if not isinstance(value, bool):
+        raise TypeError(f"{name} must be True or False, got {value!r}")
+
+
+def _iterable(name: str, value: Any, allowed: str) -> None:
+    if isinstance(value, str) or not isinstance(value, Iterable):
+        raise TypeError(f"{name} must be {allowed}, got {value!r}")

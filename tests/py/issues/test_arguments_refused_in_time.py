@@ -1,0 +1,65 @@
+"""Some bad arguments were taken silently, refused late, or refused in words that did not name them."""
+
+import pytest
+
+from resilience import Cache, PredictiveResourceAllocator, RequestBatcher, batched, cache
+
+
+@pytest.mark.parametrize(
+    ("make", "argument", "value"),
+    [
+        (Cache, "max_entries", 10**30),
+        (Cache, "max_bytes", 10**30),
+        (Cache, "name", 1),
+        (Cache, "clock", 1),
+        (cache, "name", 1),
+        (cache, "ignore", "db"),
+        (cache, "ignore", 1),
+        (cache, "tags", 1),
+        (cache, "cache_none", "no"),
+        (cache, "keep_running", 1),
+        (RequestBatcher, "adaptive", "yes"),
+        (RequestBatcher, "dedupe", None),
+        (RequestBatcher, "name", 1),
+        (batched, "batch_size", 0),
+        (batched, "batch_size", len),
+        (batched, "on_poison", "halve"),
+        (PredictiveResourceAllocator, "limits", 1),
+        (PredictiveResourceAllocator, "initial", ["workers"]),
+        (PredictiveResourceAllocator, "history_path", 1),
+    ],
+)
+def test_a_bad_argument_is_named_at_construction(make, argument, value):
+    with pytest.raises((TypeError, ValueError), match=argument):
+        make(**{argument: value})
+
+
+def test_lookups_take_the_key_by_name():
+    kept = Cache()
+    kept.set(key="a", value=1)
+    assert kept.get(key="a") == 1
+    assert kept.get(key="b", default=2) == 2
+    assert kept.get("b", default=3) == 3
+    assert kept.get(default=4, key="a") == 1
+    assert kept.peek(key="a") == 1
+    for wrong in ({"default": 1}, {"key": "a", "other": 1}, {"key": "a", "default": 1, "other": 1}):
+        with pytest.raises(TypeError):
+            kept.get(**wrong)
+    with pytest.raises(TypeError):
+        kept.get("a", key="a")
+
+
+def test_cache_goes_above_a_classmethod_too():
+    class Service:
+        @cache
+        @classmethod
+        def load(cls, key):
+            return object()
+
+        @cache
+        @staticmethod
+        def read(key):
+            return object()
+
+    assert Service.load(1) is Service().load(1)
+    assert Service.read(1) is Service().read(1)

@@ -8,10 +8,11 @@ import weakref
 import anyio
 import pytest
 
-from policy_support import Gate, settle
 from resilience import CallTimeoutError, Pipeline, bulkhead, deadline, fallback, remaining, timeout
 from resilience._core import TimeoutQueue
 from resilience.testing import ManualClock
+from support.policies import Gate
+from support.until import settle
 
 
 async def test_a_call_that_takes_too_long_is_ended_and_says_so():

@@ -1,6 +1,9 @@
 #include "asgi_scope.hpp"
 
+#include <algorithm>
+#include <array>
 #include <string_view>
+#include <utility>
 
 #include "resilience/correlation_id.hpp"
 #include "resilience/request_metrics.hpp"
@@ -12,11 +15,16 @@ namespace {
 constexpr std::string_view kIdentity = "x-correlation-id";
 constexpr std::string_view kLength = "content-length";
 constexpr std::string_view kEncoding = "transfer-encoding";
+constexpr std::string_view kHost = "host";
+constexpr std::array<std::string_view, 3> kConditions{"cache-control", "range", "if-none-match"};
+constexpr const char* kPair = "a header must be a pair of bytes";
 
 AsgiNames names;
 PyObject* fastapi_name = nullptr;
 PyObject* context_name = nullptr;
 PyObject* route_name = nullptr;
+PyObject* scheme_name = nullptr;
+PyObject* query_name = nullptr;
 PyObject* unmatched = nullptr;
 
 std::string_view text_of(PyObject* bytes) {
@@ -29,32 +37,29 @@ PyObject* new_identity() {
   return PyBytes_FromStringAndSize(id.data(), static_cast<Py_ssize_t>(id.size()));
 }
 
-bool read_header(PyObject* name, PyObject* value, RequestHeaders& read) {
-  if (!PyBytes_Check(name)) {
-    return true;
+// Calls visit(name, value) for each header whose name is bytes, until it says false: it has seen enough.
+// False with an exception set for headers that are none.
+template <typename Visit>
+bool each_header(PyObject* headers, Visit&& visit) {
+  const PyRef all(PySequence_Fast(headers, "a scope's headers must be pairs of bytes"));
+  if (!all) {
+    return false;
   }
-  const std::string_view text = text_of(name);
-  if (text == kIdentity) {
-    if (!read.identity && PyBytes_Check(value) && is_correlation_id(text_of(value))) {
-      read.identity = PyRef::share(value);
+  for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(all.get()); ++i) {
+    const PyRef pair(PySequence_Fast(PySequence_Fast_GET_ITEM(all.get(), i), kPair));  // a tuple, or a list
+    if (!pair) {
+      return false;
     }
-  } else if (text == kLength || text == kEncoding) {
-    read.has_body = true;
+    if (PySequence_Fast_GET_SIZE(pair.get()) != 2) {
+      PyErr_SetString(PyExc_ValueError, kPair);
+      return false;
+    }
+    PyObject* name = PySequence_Fast_GET_ITEM(pair.get(), 0);
+    if (PyBytes_Check(name) && !visit(text_of(name), PySequence_Fast_GET_ITEM(pair.get(), 1))) {
+      break;
+    }
   }
   return true;
-}
-
-// A header is a pair, which servers give as tuple or list.
-bool read_pair(PyObject* header, RequestHeaders& read) {
-  const PyRef pair(PySequence_Fast(header, "a header must be a pair of bytes"));
-  if (!pair) {
-    return false;
-  }
-  if (PySequence_Fast_GET_SIZE(pair.get()) != 2) {
-    PyErr_SetString(PyExc_ValueError, "a header must be a pair of bytes");
-    return false;
-  }
-  return read_header(PySequence_Fast_GET_ITEM(pair.get(), 0), PySequence_Fast_GET_ITEM(pair.get(), 1), read);
 }
 
 // `mapping[key]` of the framework's own notes: null for anything else.
@@ -81,6 +86,8 @@ bool init_asgi_scope() {
   fastapi_name = PyUnicode_InternFromString("fastapi");
   context_name = PyUnicode_InternFromString("effective_route_context");
   route_name = PyUnicode_InternFromString("route");
+  scheme_name = PyUnicode_InternFromString("scheme");
+  query_name = PyUnicode_InternFromString("query_string");
   unmatched = PyUnicode_FromStringAndSize(RequestMetrics::kUnmatched.data(),
                                           static_cast<Py_ssize_t>(RequestMetrics::kUnmatched.size()));
   return PyErr_Occurred() == nullptr;
@@ -110,19 +117,48 @@ bool is_text(PyObject* value, PyObject* interned) {
 }
 
 bool read_headers(PyObject* headers, RequestHeaders& read) {
-  const PyRef all(PySequence_Fast(headers, "a scope's headers must be pairs of bytes"));
-  if (!all) {
-    return false;
-  }
-  for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(all.get()); ++i) {
-    if (!read_pair(PySequence_Fast_GET_ITEM(all.get(), i), read)) {
-      return false;
+  const bool good = each_header(headers, [&read](std::string_view name, PyObject* value) {
+    if (name == kLength || name == kEncoding) {
+      read.has_body = true;
+    } else if (name == kIdentity && !read.identity && PyBytes_Check(value) &&
+               is_correlation_id(text_of(value))) {
+      read.identity = PyRef::share(value);
     }
-  }
-  if (!read.identity) {
+    return true;
+  });
+  if (good && !read.identity) {
     read.identity = PyRef(new_identity());
   }
-  return static_cast<bool>(read.identity);
+  return good && read.identity;
+}
+
+PyObject* response_key(PyObject* scope, PyObject* subject_of) {
+  const PyRef headers(get_item(scope, names.headers));
+  PyRef host;
+  bool plain = true;
+  if (!headers || !each_header(headers.get(), [&](std::string_view name, PyObject* value) {
+        if (name == kHost) {
+          plain = !host;
+          host = PyRef::share(value);
+        } else {
+          plain = std::find(kConditions.begin(), kConditions.end(), name) == kConditions.end();
+        }
+        return plain;
+      })) {
+    return nullptr;
+  }
+  if (!plain) {
+    Py_RETURN_NONE;
+  }
+  const PyRef scheme(get_item(scope, scheme_name));
+  const PyRef path(scheme ? get_item(scope, names.path) : nullptr);
+  const PyRef query(path ? get_item(scope, query_name) : nullptr);
+  const PyRef subject(!query                  ? nullptr
+                      : subject_of == Py_None ? Py_NewRef(Py_None)
+                                              : PyObject_CallOneArg(subject_of, scope));
+  return subject ? PyTuple_Pack(5, scheme.get(), host ? host.get() : Py_None, path.get(), query.get(),
+                                subject.get())
+                 : nullptr;
 }
 
 PyRef route_of(PyObject* scope) {

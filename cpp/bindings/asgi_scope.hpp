@@ -40,6 +40,10 @@ struct RequestHeaders {
 // False with an exception set for headers that are none.
 bool read_headers(PyObject* headers, RequestHeaders& read);
 
+// Where a response cache keeps the answer to a request: (scheme, host, path, query, subject), a new
+// reference. None for a request whose headers have a say in what it is answered; null with an exception set.
+PyObject* response_key(PyObject* scope, PyObject* subject);
+
 // The template of the route that served a request: few series whatever the paths. Never fails, and keeps a
 // pending exception.
 PyRef route_of(PyObject* scope);

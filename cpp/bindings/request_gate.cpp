@@ -136,12 +136,37 @@ void gate_dealloc(PyObject* self) {
   Py_DECREF(type);
 }
 
+// Servers look at `__call__` to learn whether an application is asynchronous, which an `async def` says best;
+// but calling one should not cost its frame. So a class keeps its `__call__`, and what a call runs becomes
+// native.
+PyObject* call_natively(PyObject* type, PyObject* /*unused*/) {
+  auto* self = reinterpret_cast<PyTypeObject*>(type);
+  self->tp_call = gate_call;
+  PyType_Modified(self);
+  Py_RETURN_NONE;
+}
+
+PyObject* key_of(PyObject* /*module*/, PyObject* const* args, Py_ssize_t nargs) {
+  if (nargs != 2) {
+    PyErr_SetString(PyExc_TypeError, "response_key() takes a scope and who names its subject");
+    return nullptr;
+  }
+  return response_key(args[0], args[1]);
+}
+
+PyMethodDef methods[] = {
+    {"_pass", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(gate_call)),
+     METH_VARARGS | METH_KEYWORDS, "_pass(scope, receive, send): the pass of one connection, to be awaited."},
+    {"_call_natively", call_natively, METH_CLASS | METH_NOARGS,
+     "Let calls of this class's instances skip its `__call__`, which awaits `_pass`."},
+    {nullptr}};
+
 PyMemberDef members[] = {{"app", T_OBJECT_EX, offsetof(RequestGate, app), 0, "The application inside."},
                          {nullptr}};
 
 PyType_Slot slots[] = {{Py_tp_doc, const_cast<char*>("Native half of ResilienceMiddleware.")},
                        {Py_tp_init, reinterpret_cast<void*>(gate_init)},
-                       {Py_tp_call, reinterpret_cast<void*>(gate_call)},
+                       {Py_tp_methods, methods},
                        {Py_tp_members, members},
                        {Py_tp_traverse, reinterpret_cast<void*>(gate_traverse)},
                        {Py_tp_clear, reinterpret_cast<void*>(gate_clear)},
@@ -178,7 +203,14 @@ bool init_request_gate(PyObject* module) {
 }
 
 void register_request_gate(py::module_& module) {
-  if (!init_asgi_scope() || !init_request_gate(module.ptr()) || !init_request_pass(module.ptr())) {
+  static PyMethodDef functions[] = {
+      {"response_key", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(key_of)), METH_FASTCALL,
+       "response_key(scope, subject_of): where a response cache keeps the answer to a request; None for one "
+       "whose "
+       "headers have a say in it."},
+      {nullptr}};
+  if (PyModule_AddFunctions(module.ptr(), functions) < 0 || !init_asgi_scope() ||
+      !init_request_gate(module.ptr()) || !init_request_pass(module.ptr())) {
     throw py::error_already_set();
   }
   module.def(

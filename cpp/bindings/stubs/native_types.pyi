@@ -2,7 +2,7 @@
 # a class stay, and stubtest compares the outcome with the extension. What is bound by pybind11 needs nothing here.
 # Names with a leading underscore may be helpers that exist only for types.
 from asyncio import AbstractEventLoop, Future
-from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable, MutableMapping
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Hashable, Iterable, MutableMapping
 from contextvars import Context, ContextVar
 from types import CodeType, FrameType, GenericAlias, TracebackType
 from typing import Any, Generic, NoReturn, ParamSpec, Self, TypeVar, final
@@ -245,6 +245,9 @@ class CachedCall(Generic[_R_co]):
 
 def adopt_cache_methods(subclass: type[_R], /) -> type[_R]: ...
 def make_cached_function(*args: Any) -> CachedFunction: ...
+def response_key(
+    scope: MutableMapping[str, Any], subject_of: Callable[[Any], Hashable] | None, /
+) -> tuple[str, bytes | None, str, bytes, Hashable] | None: ...
 
 class RequestGate:
     app: Callable[..., Awaitable[None]]
@@ -259,7 +262,9 @@ class RequestGate:
         lifecycle: object,
         correlation: ContextVar[str | None],
     ) -> None: ...
-    def __call__(
+    @classmethod
+    def _call_natively(cls) -> None: ...
+    def _pass(
         self,
         scope: MutableMapping[str, Any],
         receive: Callable[[], Awaitable[MutableMapping[str, Any]]],

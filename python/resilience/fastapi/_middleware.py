@@ -75,6 +75,10 @@ class ResilienceMiddleware(_core.RequestGate):
             correlation=_correlation.current,
         )
 
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one ASGI connection."""
+        await self._pass(scope, receive, send)
+
     async def _serve_closely(
         self, policy: EndpointPolicy | None, scope: Scope, receive: Receive, send: Send
     ) -> None:
@@ -134,6 +138,9 @@ class ResilienceMiddleware(_core.RequestGate):
             self.metrics.websockets -= 1
             self.metrics.observe("WEBSOCKET", _core.route_of(scope), 101, perf_counter() - started)
             _correlation.current.reset(token)
+
+
+ResilienceMiddleware._call_natively()  # noqa: SLF001 - of its own base
 
 
 class _Untraced:

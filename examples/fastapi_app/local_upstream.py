@@ -9,6 +9,7 @@ routes, is one batch, which takes as long as its longest item.
 
 import argparse
 import asyncio
+import contextlib
 import itertools
 import json
 import os
@@ -277,8 +278,11 @@ def main() -> None:
     server = uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=1))
     if arguments.owned:
         threading.Thread(target=_stop_when_orphaned, args=(server,), daemon=True).start()
-    print(json.dumps({"port": listener.getsockname()[1]}), flush=True)  # noqa: T201 - this is the answer
-    server.run(sockets=[listener])
+    with contextlib.suppress(
+        BrokenPipeError, KeyboardInterrupt
+    ):  # nobody listens any more, and what uvicorn re-raises
+        os.write(sys.stdout.fileno(), json.dumps({"port": listener.getsockname()[1]}).encode() + b"\n")
+        server.run(sockets=[listener])
 
 
 def _stop_when_orphaned(server: uvicorn.Server) -> None:

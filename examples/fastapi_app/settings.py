@@ -11,6 +11,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from resilience.fastapi import is_loopback
 
 MIN_SECRET_BYTES = 32
+CLOSING_TIMEOUT = 5.0
+"""Seconds that the parts of the server may take to stop after its last request."""
 SAMPLE_SECRET = "replace-me"  # noqa: S105 - what .env.sample says
 
 Seconds = Annotated[float, Field(gt=0, le=3600)]
@@ -135,6 +137,11 @@ class Settings(BaseSettings):
     def trusts_loopback(self) -> bool:
         """Whether this machine's own user may act as an admin without a token."""
         return self.environment is Environment.DEVELOPMENT and is_loopback(self.host)
+
+    @property
+    def drain_limit(self) -> float:
+        """Seconds from the signal to stop within which the server is gone, whatever it was doing."""
+        return self.drain_grace + self.drain_timeout + CLOSING_TIMEOUT
 
     @property
     def provider_keys(self) -> dict[str, SecretStr | None]:

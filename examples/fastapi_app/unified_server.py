@@ -7,8 +7,16 @@ environment and `.env`, some also from the command line.
 import contextlib
 import multiprocessing
 import os
+import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
+
+# Ctrl-C ends the server without a traceback, also while the rest is imported. Workers are told by their supervisor,
+# which would wait a minute for the answer of one that had ended by itself.
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+elif __name__ == "__mp_main__":
+    os.setpgrp()
 
 import uvicorn
 from fastapi import FastAPI
@@ -42,7 +50,7 @@ from resilience import configure
 from resilience.fastapi import AdminPolicy, install, lifespan
 from resilience.fastapi.response_cache import ResponseCache
 from services import Services
-from settings import Settings, get_settings
+from settings import CLOSING_TIMEOUT, Settings, get_settings
 from upstream_process import LocalUpstream
 
 # What guards the parts' functions, by name.
@@ -119,7 +127,8 @@ def serve(settings: Settings) -> None:
     )
     if settings.workers == 1:
         drain = app.state.resilience.lifecycle.drain
-        DrainingServer(config, drain=drain, grace=settings.drain_grace).run()
+        grace = settings.drain_grace
+        DrainingServer(config, drain=drain, grace=grace, closing=CLOSING_TIMEOUT).run()
         return
     Multiprocess(config, sockets=[config.bind_socket()]).run()
 

@@ -36,7 +36,10 @@ class LocalUpstream:
         if self.is_alive:
             return
         command = [sys.executable, str(_SCRIPT), "--owned", "--port", str(self._port), *self._arguments]
-        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)  # noqa: S603 - our own script
+        # a group of its own: Ctrl-C in a terminal is for the server, which needs it until its last request is done
+        process = subprocess.Popen(  # noqa: S603 - our own script
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, process_group=0
+        )
         assert process.stdout is not None  # noqa: S101 - it is a pipe
         line = process.stdout.readline()
         if not line:

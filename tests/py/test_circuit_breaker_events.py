@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from breaker_support import UpstreamError, fail, succeed
 from resilience import (
     CallFailed,
     CallRejected,
@@ -16,7 +17,6 @@ from resilience import (
     State,
     StateChanged,
 )
-from support.breakers import UpstreamError, fail, succeed
 
 
 @pytest.fixture

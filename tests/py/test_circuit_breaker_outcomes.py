@@ -2,6 +2,7 @@
 
 import pytest
 
+from breaker_support import UpstreamError, fail
 from resilience import (
     BulkheadFullError,
     CallTimeoutError,
@@ -9,7 +10,6 @@ from resilience import (
     CircuitOpenError,
     State,
 )
-from support.breakers import UpstreamError, fail
 
 
 @pytest.fixture

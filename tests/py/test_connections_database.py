@@ -2,6 +2,8 @@
 
 import asyncio
 import sqlite3
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import sqlalchemy
@@ -129,3 +131,26 @@ async def test_a_block_takes_no_query_and_an_awaited_read_needs_one():
         with pytest.raises(TypeError, match="query"):
             async with pool.read("select 1"):
                 pass
+
+
+@pytest.mark.parametrize("dsn", ["sqlite:///{file}", "sqlite+aiosqlite:///{file}"])
+def test_many_who_open_a_new_file_at_once_all_get_in(dsn, tmp_path):
+    together = threading.Barrier(6, timeout=30)  # which only ends a test that failed
+
+    async def opened(file):
+        async with DatabasePool(dsn.format(file=file), statement_timeout=10, attempts=1) as pool:
+            together.wait()
+            await pool.check()
+            await asyncio.to_thread(together.wait)  # the first keeps its lock while the last comes in
+
+    def open_each():
+        for number in range(10):
+            asyncio.run(opened(tmp_path / f"{number}.db"))
+
+    with ThreadPoolExecutor(6) as threads:
+        for opening in [threads.submit(open_each) for _ in range(6)]:
+            opening.result()
+    modes = [
+        sqlite3.connect(file).execute("pragma journal_mode").fetchone() for file in tmp_path.glob("*.db")
+    ]
+    assert modes == [("wal",)] * 10

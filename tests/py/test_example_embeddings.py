@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from support.example import EXAMPLE, Program, example_server
+from example_support import EXAMPLE, Program, example_server
 
 sys.path.insert(0, str(EXAMPLE))
 

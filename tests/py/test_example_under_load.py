@@ -11,7 +11,8 @@ import sys
 import aiohttp
 import pytest
 
-from support.example import EXAMPLE, PYTHON_PATH, call, example_server
+from example_support import EXAMPLE, PYTHON_PATH, call, example_server
+from settings import Settings
 from support.steady_load import Outcome, send_steadily, until_not_ready
 from support.until import until
 
@@ -21,14 +22,15 @@ ANSWERED = re.compile(
 
 
 async def test_a_server_told_to_stop_under_300_requests_a_second_fails_none_and_exits_with_0():
-    with example_server(drain_grace="2") as program:
+    limit = Settings(drain_grace=2, drain_timeout=10).drain_limit
+    with example_server(drain_grace="2", drain_timeout="10") as program:
         draining, outcome = asyncio.Event(), Outcome()
         async with aiohttp.ClientSession(program.url) as session, asyncio.TaskGroup() as group:
             group.create_task(send_steadily(session, "/api/agents", outcome, rate=300, until=draining))
             await until(lambda: len(outcome.seconds) >= 300)
             program.process.send_signal(signal.SIGTERM)
             group.create_task(until_not_ready(session, draining))
-        assert await asyncio.to_thread(program.process.wait, 30) == 0
+        assert await asyncio.to_thread(program.process.wait, limit) == 0
     assert outcome.failures == []
 
 

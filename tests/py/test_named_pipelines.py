@@ -5,6 +5,7 @@ import ssl
 
 import pytest
 
+from policy_support import Flaky, Gate, settle
 from resilience import (
     BulkheadFullError,
     ConfigError,
@@ -13,8 +14,6 @@ from resilience import (
     get_circuit_breaker,
     get_pipeline,
 )
-from support.policies import Flaky, Gate
-from support.until import settle
 
 pytestmark = pytest.mark.usefixtures("clean_configuration")
 

@@ -8,6 +8,7 @@ import random
 
 import pytest
 
+from policy_support import settle
 from resilience import (
     CircuitBreaker,
     Pipeline,
@@ -19,7 +20,6 @@ from resilience import (
     retry,
 )
 from resilience.testing import ManualClock
-from support.until import settle
 
 CALLS = 100_000
 AT_ONCE = 200

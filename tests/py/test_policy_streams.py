@@ -5,6 +5,7 @@ import inspect
 
 import pytest
 
+from policy_support import settle
 from resilience import (
     BulkheadFullError,
     CallTimeoutError,
@@ -16,7 +17,6 @@ from resilience import (
     timeout,
 )
 from resilience.testing import ManualClock
-from support.until import settle
 
 
 def quick_retry(**settings):

@@ -6,6 +6,7 @@ from email.utils import formatdate
 
 import pytest
 
+from policy_support import Flaky, settle
 from resilience import (
     CallTimeoutError,
     CircuitBreaker,
@@ -21,8 +22,6 @@ from resilience import (
     retry,
 )
 from resilience.testing import ManualClock
-from support.policies import Flaky
-from support.until import settle
 
 
 def quick(**settings):

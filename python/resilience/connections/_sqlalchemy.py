@@ -12,7 +12,7 @@ from sqlalchemy.pool import AsyncAdaptedQueuePool
 from resilience.connections._contained import contained
 from resilience.connections._pooled_driver import GRACE, PooledDriver
 from resilience.connections._postgres import Opener, server_settings
-from resilience.connections._sqlite import bound
+from resilience.connections._sqlite import bound, write_ahead
 
 T = TypeVar("T")
 
@@ -92,7 +92,7 @@ class SqlAlchemyDriver(PooledDriver[AsyncEngine]):
         path = sqlalchemy.make_url(self._dsn).database
         connection = await aiosqlite.connect(str(path), timeout=self._statement_timeout, isolation_level=None)
         self._note_opened(connection)
-        await connection.execute("PRAGMA journal_mode=WAL")
+        await write_ahead(connection, self._statement_timeout)
         return connection
 
     def _note_opened(self, connection: Any) -> Any:

@@ -6,6 +6,7 @@ import functools
 import re
 import sqlite3
 from collections.abc import AsyncIterator, Iterable, Sequence
+from time import monotonic
 from typing import Any
 
 import aiosqlite
@@ -15,6 +16,7 @@ from resilience.connections._database_drivers import Phase
 from resilience.connections._slots import Slots
 
 _BUSY = ("database is locked", "database table is locked", "unable to open", "disk i/o error", "disk is full")
+_WAL_ATTEMPT_MS = 50
 _SKIPPED_OR_PARAMETER = re.compile(
     r"""'(?:[^']|'')*' | "(?:[^"]|"")*" | --[^\n]* | /\*.*?\*/ | \$(\d+)""", re.DOTALL | re.VERBOSE
 )
@@ -61,6 +63,32 @@ def is_outage(error: BaseException) -> bool:
 def is_rolled_back(error: BaseException) -> bool:
     """Whether another process's lock kept the transaction from happening."""
     return isinstance(error, sqlite3.OperationalError) and "locked" in str(error)
+
+
+async def write_ahead(connection: aiosqlite.Connection, patience: float) -> None:
+    """Switch a file to WAL mode, which it then keeps.
+
+    Of two processes that open a new file at once the later may have read that it is not in WAL mode yet: it would
+    wait in vain for a lock that the other keeps as long as it lives. Asked anew, it is in WAL mode.
+
+    Args:
+        connection: not in a transaction.
+        patience: seconds > 0 until the last attempt; each waits a fraction of a second, later statements as long.
+
+    Raises:
+        sqlite3.OperationalError: when another process's lock lasts longer.
+    """
+    until = monotonic() + patience
+    await connection.execute(f"PRAGMA busy_timeout={min(_WAL_ATTEMPT_MS, int(patience * 1e3))}")
+    while True:
+        try:
+            await connection.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError as error:
+            if not is_rolled_back(error) or monotonic() >= until:
+                raise
+        else:
+            break
+    await connection.execute(f"PRAGMA busy_timeout={int(patience * 1e3)}")
 
 
 class SqliteConnection:
@@ -111,7 +139,7 @@ class SqliteDriver:
     async def open(self) -> None:
         """Open the writing connection."""
         self._writer = await self._connect()
-        await self._writer.inner.execute("PRAGMA journal_mode=WAL")
+        await write_ahead(self._writer.inner, self._timeout)
 
     async def _connect(self) -> SqliteConnection:
         inner = await aiosqlite.connect(self._path, timeout=self._timeout, isolation_level=None)

@@ -18,8 +18,8 @@ from email.message import Message
 from pathlib import Path
 from typing import Any
 
-EXAMPLE = Path(__file__).parents[3] / "examples" / "fastapi_app"
-PYTHON_PATH = Path(__file__).parents[3] / "python"
+EXAMPLE = Path(__file__).parents[2] / "examples" / "fastapi_app"
+PYTHON_PATH = Path(__file__).parents[2] / "python"
 _OWN = ("RESILIENCE_", "DATABASE_URL")
 _LISTENING = re.compile(r"Uvicorn running on http://127\.0\.0\.1:(\d+)")
 
@@ -72,6 +72,13 @@ def example_server(*, database_url: str | None = None, **settings: str) -> Itera
 
     Its database is a file in a folder of its own, unless another is given.
     """
+    with example_process(database_url=database_url, **settings) as process:
+        yield Program(process, _await_port(process))
+
+
+@contextlib.contextmanager
+def example_process(*, database_url: str | None = None, **settings: str) -> Iterator[subprocess.Popen[str]]:
+    """Start the example server as above in a process group of its own, without waiting for it to serve."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith(_OWN)}
     environment |= {"RESILIENCE_PORT": "0", "PYTHONUNBUFFERED": "1"}
     environment["PYTHONPATH"] = os.pathsep.join(
@@ -88,10 +95,11 @@ def example_server(*, database_url: str | None = None, **settings: str) -> Itera
             env={"RESILIENCE_DATA_FOLDER": folder} | environment,
             stderr=subprocess.PIPE,
             text=True,
+            process_group=0,
         ) as process,
     ):
         try:
-            yield Program(process, _await_port(process))
+            yield process
         finally:
             process.terminate()
             try:

@@ -1,1 +1,0 @@
-"""Parts of the cache's benchmark."""

@@ -1,0 +1,134 @@
+"""The example server and its processes under signals: at any moment, to one or to all, with streams open."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from example_support import EXAMPLE, call, example_process, example_server
+from settings import Settings
+
+
+def started(process, words):
+    """Read what a process says until it says these words."""
+    for line in process.stderr:
+        if words in line:
+            return
+    raise AssertionError(f"it ended without saying {words!r}")
+
+
+async def test_streams_and_watchers_that_would_stay_for_ever_are_ended_within_the_drain_limit():
+    limit = Settings(drain_grace=0.1, drain_timeout=1).drain_limit
+    with example_server(drain_grace="0.1", drain_timeout="1", upstream_timeout="600") as program:
+        async with aiohttp.ClientSession(program.url) as session, session.ws_connect("/ws") as socket:
+            await session.post("/api/test/upstream/behave", json={"mode": "slow", "factor": 2000})
+            body = {"input": "x", "stream": True}
+            reading = asyncio.create_task(ended(session, "/api/agents/research/run", body))
+            await until_active(session)
+            program.process.send_signal(signal.SIGTERM)
+            closed = await socket.receive(timeout=20)
+            await reading
+        assert closed.type in (aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSING)
+        assert await asyncio.to_thread(program.process.wait, limit) == 0
+
+
+async def until_active(session):
+    """Wait until the server is at another request beside the one that asks."""
+    active = 0
+    while active < 2:
+        answer = await session.get("/api/metrics")
+        active = (await answer.json())["metrics"]["requests"]["active"]
+
+
+async def ended(session, path, body):
+    """Read a stream until the server cuts it off."""
+    with pytest.raises(aiohttp.ClientError):
+        async with session.post(path, json=body, timeout=aiohttp.ClientTimeout(total=60)) as answer:
+            await answer.read()
+
+
+def test_a_signal_during_the_start_up_ends_the_server_as_soon_as_it_has_started():
+    with example_process() as process:
+        started(process, "Waiting for application startup")
+        process.send_signal(signal.SIGTERM)
+        said = process.stderr.read()
+        assert process.wait(60) == 0
+    assert "Traceback" not in said
+    assert "Application shutdown complete" in said
+
+
+def test_a_second_signal_during_the_start_up_ends_the_server_at_once():
+    with example_process() as process:
+        started(process, "Waiting for application startup")
+        os.kill(process.pid, signal.SIGTERM)
+        os.kill(process.pid, signal.SIGINT)
+        said = process.stderr.read()
+        # which of two pending signals is told first is the interpreter's choice
+        assert process.wait(60) in {128 + signal.SIGTERM, 128 + signal.SIGINT}
+    assert "Traceback" not in said
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_ctrl_c_in_a_terminal_ends_every_process_of_the_server_without_a_traceback(workers):
+    with example_process(workers=workers) as process:
+        for _ in range(int(workers)):
+            started(process, "Application startup complete")
+        os.killpg(process.pid, signal.SIGINT)
+        said = process.stderr.read()  # to the end: every process that holds it is gone
+        assert process.wait(60) == 0
+    assert "Traceback" not in said
+
+
+def test_ctrl_c_while_the_server_is_imported_ends_it_without_a_traceback():
+    with example_process() as process:
+        until_ignored_or_default(process.pid)
+        os.killpg(process.pid, signal.SIGINT)
+        said = process.stderr.read()
+        assert process.wait(60) in {-signal.SIGINT, 0}
+    assert "Traceback" not in said
+
+
+def until_ignored_or_default(pid):
+    """Wait until a Python process has taken its own handler of SIGINT away, or has another."""
+    seen = False
+    while True:
+        status = Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines()
+        caught = next(int(line.split()[1], 16) for line in status if line.startswith("SigCgt"))
+        catches = bool(caught >> (signal.SIGINT - 1) & 1)
+        if seen and not catches:
+            return
+        seen = seen or catches
+
+
+@pytest.mark.parametrize("ended_by", [signal.SIGINT, signal.SIGTERM])
+def test_the_local_upstream_ends_without_a_traceback(ended_by):
+    command = [sys.executable, str(EXAMPLE / "local_upstream.py")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        port = int(process.stdout.readline().split(":")[1].strip(" }\n"))
+        while True:
+            try:
+                assert call("GET", f"http://127.0.0.1:{port}/v1/models").status == 200
+            except OSError:
+                continue
+            break
+        process.send_signal(ended_by)
+        assert process.wait(60) in {0, -ended_by}
+        assert process.stderr.read() == ""
+
+
+async def test_the_local_upstream_outlives_ctrl_c_until_the_last_request_is_answered():
+    with example_server(drain_grace="0.1") as program:
+        async with aiohttp.ClientSession(program.url) as session:
+            await session.post("/api/test/upstream/behave", json={"mode": "slow", "factor": 20})
+            running = asyncio.create_task(session.post("/api/agents/research/run", json={"input": "x"}))
+            await until_active(session)
+            os.killpg(program.process.pid, signal.SIGINT)
+            answer = await running
+            assert answer.status == 200
+            assert not (await answer.json())["is_fallback"]
+        assert await asyncio.to_thread(program.process.wait, 60) == 0

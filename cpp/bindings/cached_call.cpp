@@ -8,6 +8,7 @@
 #include "awaitable.hpp"
 #include "cached_function.hpp"
 #include "errors.hpp"
+#include "guard.hpp"
 #include "py_ref.hpp"
 
 namespace resilience::bindings {
@@ -261,7 +262,24 @@ PyObject* from_inner(PyObject* object, const char* attribute) {
   return value;
 }
 
-PyObject* get_frame(PyObject* self, void* /*unused*/) { return from_inner(self, "cr_frame"); }
+// The frame that a call not begun would have: that of a coroutine made to be looked at. None for wrong
+// arguments.
+PyObject* frame_to_be(CachedCall* self) {
+  const PyRef coroutine(PyObject_Vectorcall(self->function->wrapped, self->args,
+                                            static_cast<std::size_t>(self->nargs), self->kwnames));
+  PyObject* frame = coroutine ? PyObject_GetAttrString(coroutine.get(), "cr_frame") : nullptr;
+  if (frame == nullptr || !close_iterator(coroutine.get())) {
+    PyErr_Clear();
+  }
+  return frame == nullptr ? Py_NewRef(Py_None) : frame;
+}
+
+PyObject* get_frame(PyObject* object, void* /*unused*/) {
+  CachedCall* self = as_call(object);
+  return self->phase == Phase::kCreated && makes_coroutine(self->function->wrapped)
+             ? frame_to_be(self)
+             : from_inner(object, "cr_frame");
+}
 PyObject* get_await(PyObject* self, void* /*unused*/) { return from_inner(self, "cr_await"); }
 PyObject* get_origin(PyObject* self, void* /*unused*/) { return from_inner(self, "cr_origin"); }
 PyObject* get_code(PyObject* self, void* /*unused*/) { return from_function(self, "__code__"); }

@@ -42,6 +42,16 @@ def text(name: str, value: object) -> str:
     return value
 
 
+def holds(predicate: Callable[[BaseException], object], error: BaseException) -> bool:
+    """What a predicate says of an error; when it fails itself, the error it was to judge is its context."""
+    try:
+        return bool(predicate(error))
+    except BaseException as mistake:
+        if mistake is not error:
+            mistake.__context__ = error
+        raise
+
+
 def errors(name: str, value: object) -> Errors | Callable[[BaseException], bool]:
     """Exception classes or a predicate of an exception."""
     if isinstance(value, type) and issubclass(value, BaseException):

@@ -4,7 +4,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-from resilience._checks import Errors, errors
+from resilience._checks import Errors, errors, holds
 from resilience._policy import Policy
 from resilience.errors import ResilienceError
 
@@ -32,7 +32,7 @@ class Fallback(Policy):
         """Whether `error` is answered. What ends a call or a program is not an error to answer."""
         if not isinstance(error, Exception):
             return False
-        return isinstance(error, self._on) if isinstance(self._on, (type, tuple)) else bool(self._on(error))
+        return isinstance(error, self._on) if isinstance(self._on, (type, tuple)) else holds(self._on, error)
 
     def _result(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """The answer to a call with these arguments; an awaitable when the function was an async one."""

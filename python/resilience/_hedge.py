@@ -106,14 +106,17 @@ def _error_of(task: asyncio.Task[Any]) -> BaseException | None:
 
 async def _cancel(tasks: set[asyncio.Task[Any]]) -> None:
     """Cancel the losers and see them end, also when this is cancelled meanwhile."""
-    for task in tasks:
-        task.cancel()
     cancelled: asyncio.CancelledError | None = None
+    cancelling = set(tasks)
     while waiting := [task for task in tasks if not task.done()]:
+        for task in cancelling:
+            task.cancel()
+        cancelling.clear()
         try:
             await asyncio.wait(waiting)
         except asyncio.CancelledError as error:
             cancelled = error
+            cancelling.update(waiting)  # as a call that is awaited would, they hear of each cancellation
     for task in tasks:
         if not task.cancelled():
             task.exception()  # a loser's error has nobody to go to

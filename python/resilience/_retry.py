@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Literal
 
 from resilience import _core
-from resilience._checks import Errors, errors, number, text, whole
+from resilience._checks import Errors, errors, holds, number, text, whole
 from resilience._core import Clock
 from resilience._deadline import remaining, wait_limit
 from resilience._policy import Policy
@@ -137,7 +137,7 @@ class Retry(Policy):
         if isinstance(error, _FINAL):
             return False
         if not isinstance(self._on, (type, tuple)):
-            return bool(self._on(error))
+            return holds(self._on, error)
         if isinstance(error, RejectedError):
             named = self._on if isinstance(self._on, tuple) else (self._on,)
             return any(issubclass(kind, ResilienceError) and isinstance(error, kind) for kind in named)

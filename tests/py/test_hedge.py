@@ -198,3 +198,23 @@ def test_plain_functions_and_streams_are_refused_at_decoration():
 def test_settings_out_of_range_name_the_argument(settings, error):
     with pytest.raises(error, match=list(settings)[-1]):
         hedge(**settings)
+
+
+async def test_requests_hear_of_each_cancellation_as_an_awaited_call_would():
+    heard = []
+
+    async def stubborn():
+        for number in range(2):
+            try:
+                await asyncio.get_running_loop().create_future()
+            except asyncio.CancelledError:
+                heard.append(number)
+        raise asyncio.CancelledError
+
+    task = asyncio.create_task(hedge(60.0).call(stubborn))
+    await settle()
+    for _ in range(2):
+        task.cancel()
+        await settle()
+    assert task.cancelled()
+    assert heard == [0, 1]

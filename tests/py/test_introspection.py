@@ -11,7 +11,7 @@ import weakref
 
 import pytest
 
-from resilience import CircuitBreaker, CircuitOpenError, ConfigError, errors
+from resilience import CircuitBreaker, CircuitOpenError, ConfigError, cache, errors
 from resilience.testing import ManualClock
 
 
@@ -194,3 +194,23 @@ async def test_a_rejection_made_by_the_core_pickles(breaker):
         await breaker(middle)(None)
     copy = pickle.loads(pickle.dumps(caught.value))
     assert (copy.name, copy.retry_after) == ("seen", 7.0)
+
+
+async def test_a_cached_call_shows_its_state_as_a_coroutine_does():
+    @cache
+    async def load(key):
+        await asyncio.sleep(0)
+        return key
+
+    call = load("a")
+    assert inspect.getcoroutinestate(call) == inspect.CORO_CREATED
+    assert call.cr_frame.f_locals == {"key": "a"}
+    call.send(None)
+    assert inspect.getcoroutinestate(call) == inspect.CORO_SUSPENDED
+    call.close()
+    assert inspect.getcoroutinestate(call) == inspect.CORO_CLOSED
+    assert call.cr_frame is None
+    wrong = load("a", "b")
+    assert wrong.cr_frame is None
+    with pytest.raises(TypeError):
+        await wrong

@@ -215,9 +215,16 @@ class BoundCached:
         return getattr(self.__func__, name)
 
     @property
+    def __doc__(self) -> str | None:  # type: ignore[override]
+        return getattr(self.__func__, "__doc__", None)
+
+    @property
     def __signature__(self) -> inspect.Signature:
         whole = inspect.signature(self.__func__)
         return whole.replace(parameters=list(whole.parameters.values())[1:])
+
+    def __reduce__(self) -> tuple[Any, ...]:  # as methods do
+        return getattr, (self.__self__, self.__func__.__name__)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, BoundCached):

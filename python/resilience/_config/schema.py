@@ -66,7 +66,9 @@ class Schema:
         Raises:
             ConfigError: an unknown key, or a value that isn't accepted.
         """
-        if self.shorthand is not None and not isinstance(node.value, dict | None):
+        plain = not isinstance(node.value, dict | None)
+        alone = len(self.parameters) == 1 and not node.value  # there is nothing else that it could say
+        if self.shorthand is not None and (plain or alone):
             return {self.shorthand: self._setting(self.shorthand, node)}
         return {key: self._setting(key, entry) for key, entry in node.table().items()}
 

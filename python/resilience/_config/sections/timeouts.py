@@ -5,7 +5,7 @@ from resilience._config.schema import Commit, Entries, Parameter, Schema, Sectio
 from resilience._deadline import Timeouts
 
 _SCHEMA = Schema(
-    (Parameter("seconds", Duration(0.001, 366 * 86_400.0), "how long a call may take"),), shorthand="seconds"
+    (Parameter("seconds", Duration(0.001, 365 * 86_400.0), "how long a call may take"),), shorthand="seconds"
 )
 
 

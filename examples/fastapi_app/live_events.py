@@ -9,12 +9,11 @@ import contextlib
 from collections.abc import AsyncIterator
 from http import HTTPStatus
 from typing import Any
-from urllib.parse import urlsplit
 
 from fastapi import APIRouter, FastAPI, WebSocket, WebSocketDisconnect
 from starlette.status import WS_1008_POLICY_VIOLATION, WS_1012_SERVICE_RESTART
 
-from resilience.fastapi import correlation_id, problem_response
+from resilience.fastapi import correlation_id, is_foreign, problem_response
 from services import Services
 
 MAX_SESSIONS = 1_000
@@ -31,6 +30,7 @@ class LiveEvents:
     def __init__(self) -> None:
         self._sessions: dict[int, Queue] = {}
         self._ids = 0
+        self.open = 0
         self.published = 0
         self.dropped = 0
 
@@ -56,9 +56,11 @@ class LiveEvents:
         self._ids += 1
         session, queue = self._ids, Queue(MAX_WAITING)
         self._sessions[session] = queue
+        self.open += 1
         try:
             yield queue
         finally:
+            self.open -= 1
             self._sessions.pop(session, None)
 
     def end_all(self) -> None:
@@ -81,11 +83,10 @@ class LiveEvents:
 async def watch(websocket: WebSocket) -> None:
     """Send events until the client leaves, falls behind, or the server drains."""
     services: Services = websocket.app.state.services
-    origin = websocket.headers.get("origin")
-    if origin is not None and urlsplit(origin).netloc.lower() != websocket.headers.get("host", "").lower():
+    if is_foreign(websocket):
         await websocket.close(WS_1008_POLICY_VIOLATION)
         return
-    if services.events.sessions >= MAX_SESSIONS:
+    if services.events.open >= MAX_SESSIONS:  # those among them that were dropped and have not left yet
         busy = problem_response(HTTPStatus.SERVICE_UNAVAILABLE, "There are as many watchers as there may be.")
         await websocket.send_denial_response(busy)
         return
@@ -117,9 +118,8 @@ async def _send_all(websocket: WebSocket, queue: Queue, reader: asyncio.Task[Non
 
 async def _until_gone(websocket: WebSocket) -> None:
     """Read what the client sends, which is ignored, until it leaves."""
-    with contextlib.suppress(WebSocketDisconnect):
-        while True:
-            await websocket.receive_text()
+    while (await websocket.receive())["type"] != "websocket.disconnect":
+        pass
 
 
 def attach(app: FastAPI, services: Services) -> None:

@@ -45,6 +45,7 @@ import sources
 import testing_routes
 import upstream_client
 import workflows
+from bounded_protocols import bounds
 from draining_server import DrainingServer
 from resilience import configure
 from resilience.fastapi import AdminPolicy, install, lifespan
@@ -94,7 +95,8 @@ def create_app(settings: Settings) -> FastAPI:
         async with services.running(), lifespan(app):
             yield
 
-    app = FastAPI(title="Unified server", version="1", lifespan=running)
+    # A redirect would name the host that the client has named.
+    app = FastAPI(title="Unified server", version="1", lifespan=running, redirect_slashes=False)
     token = settings.admin_token
     admin = AdminPolicy(
         token.get_secret_value() if token else None,
@@ -124,6 +126,7 @@ def serve(settings: Settings) -> None:
         access_log=False,
         timeout_graceful_shutdown=settings.drain_timeout,
         timeout_worker_healthcheck=WORKER_START_TIMEOUT,
+        **bounds(),
     )
     if settings.workers == 1:
         drain = app.state.resilience.lifecycle.drain

@@ -10,7 +10,7 @@ except ModuleNotFoundError as error:
         "resilience.fastapi needs FastAPI: pip install 'resilience-native[fastapi]'", name=error.name
     ) from error
 
-from resilience.fastapi._admin import AdminPolicy, is_loopback, require_admin
+from resilience.fastapi._admin import AdminPolicy, is_foreign, is_loopback, require_admin
 from resilience.fastapi._admission import Admission
 from resilience.fastapi._config import FastAPIConfig
 from resilience.fastapi._correlation import correlation_id
@@ -52,6 +52,7 @@ __all__ = [
     "endpoint",
     "health_router",
     "install",
+    "is_foreign",
     "is_loopback",
     "lifespan",
     "metrics_router",

@@ -84,22 +84,41 @@ def _token_of(connection: HTTPConnection) -> str | None:
     return None
 
 
-def _is_cross_site(connection: HTTPConnection) -> bool:
+def is_foreign(connection: HTTPConnection) -> bool:
+    """Return whether a page of another site, or of none that can be told, has sent a request."""
     origin = connection.headers.get("origin")
-    if origin is None or connection.scope.get("method") in _SAFE_METHODS:
+    return origin is not None and _host_of(origin) != connection.headers.get("host", "").lower()
+
+
+def _is_cross_site(connection: HTTPConnection) -> bool:
+    if "origin" not in connection.headers or connection.scope.get("method") in _SAFE_METHODS:
         return connection.headers.get("sec-fetch-site") == "cross-site"
-    return urlsplit(origin).netloc.lower() != connection.headers.get("host", "").lower()
+    return is_foreign(connection)
+
+
+def _host_of(url: str) -> str | None:
+    """Return host and port in a URL; None for what is none."""
+    try:
+        return urlsplit(url).netloc.lower()
+    except ValueError:
+        return None
+
+
+def _host_name(host: str) -> str | None:
+    try:
+        return urlsplit(f"//{host}").hostname
+    except ValueError:
+        return None
 
 
 def _is_local(connection: HTTPConnection) -> bool:
     if any(name in connection.headers for name in _FORWARDING):
         return False
     client, server = connection.client, connection.scope.get("server")
-    named = urlsplit(f"//{connection.headers.get('host', '')}").hostname
     return (
         client is not None
         and is_loopback(client.host)
         and server is not None
         and is_loopback(server[0])
-        and is_loopback(named)
+        and is_loopback(_host_name(connection.headers.get("host", "")))
     )

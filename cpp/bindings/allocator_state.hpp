@@ -33,8 +33,8 @@ class AllocatorState {
   Step observe(LoadSample sample, std::optional<double> time, bool forced) {
     const std::lock_guard<std::mutex> lock(mutex);
     const double wall = time.value_or(clock->unix_time());
-    if (time && grid.latest()) {
-      grid.resume(*grid.latest());  // a given time is not compared with the monotonic clock
+    if (const auto latest = grid.latest(); time && latest) {
+      grid.resume(*latest);  // a given time is not compared with the monotonic clock
     }
     Step step;
     step.tick = forced ? grid.step(clock->now(), wall) : grid.tick(clock->now(), wall);

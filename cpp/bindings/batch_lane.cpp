@@ -118,7 +118,7 @@ void launch(BatchLane* lane, const BatchQueue::Decision& decision) {
     PyErr_WriteUnraisable(as_object(lane));
     return;
   }
-  PyObject* batcher = reinterpret_cast<PyObject*>(lane->batcher);
+  auto* batcher = reinterpret_cast<PyObject*>(lane->batcher);
   const PyRef launched(PyObject_CallMethodOneArg(batcher, launch_name, batch.get()));
   if (!launched) {
     const PyRef error(take_error());
@@ -155,7 +155,7 @@ void on_loop_closed(BatchLane* lane) {
     const PyRef owned = released(lane, future_of(item));
     abandon(future_of(item));
   }
-  const auto place = std::find(state.lanes.begin(), state.lanes.end(), lane);
+  const auto place = std::ranges::find(state.lanes, lane);
   if (place != state.lanes.end()) {
     state.lanes.erase(place);
     Py_DECREF(as_object(lane));
@@ -296,7 +296,7 @@ BatchLane* lane_on(BatcherObject* batcher, PyObject* loop) {
 }
 
 bool lane_accept(BatchLane* lane, BatchFuture* future) {
-  BatcherState& state = lane->batcher->state;
+  const BatcherState& state = lane->batcher->state;
   if (state.closed) {
     return refuse(future, errors().batcher_closed, lane->batcher);
   }

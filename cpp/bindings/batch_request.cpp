@@ -31,9 +31,8 @@ bool read_request(Request& request, PyObject* const* args, Py_ssize_t nargs, PyO
   }
   for (Py_ssize_t i = 0; kwnames != nullptr && i < PyTuple_GET_SIZE(kwnames); ++i) {
     PyObject* name = PyTuple_GET_ITEM(kwnames, i);
-    const auto found = std::find_if(names.begin(), names.end(), [name](const char* each) {
-      return PyUnicode_CompareWithASCIIString(name, each) == 0;
-    });
+    const auto* const found = std::ranges::find_if(
+        names, [name](const char* each) { return PyUnicode_CompareWithASCIIString(name, each) == 0; });
     if (found == names.end() || *places[static_cast<std::size_t>(found - names.begin())] != nullptr) {
       PyErr_Format(PyExc_TypeError, "add_request() got an unexpected keyword argument or one twice: %R",
                    name);

@@ -13,6 +13,6 @@ inline BatcherObject* as_batcher(PyObject* self) { return reinterpret_cast<Batch
 PyObject* running_loop();
 
 // RequestBatcher.add_request, with vectorcall arguments.
-PyObject* add_request(PyObject* self, PyObject* const* args, Py_ssize_t nargs, PyObject* kwnames);
+PyObject* add_request(PyObject* object, PyObject* const* args, Py_ssize_t nargs, PyObject* kwnames);
 
 }  // namespace resilience::bindings

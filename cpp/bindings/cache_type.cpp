@@ -193,7 +193,7 @@ Py_ssize_t length(PyObject* object) {
 
 // The fresh keys and values at this moment, not counted as reads.
 PyObject* method_snapshot(PyObject* object, PyObject* /*unused*/) {
-  CacheObject& self = *as_cache(object);
+  const CacheObject& self = *as_cache(object);
   if (length(object) < 0) {
     return nullptr;
   }

@@ -104,7 +104,7 @@ PyObject* call_plain(PyObject* self, PyObject* const* args, std::size_t nargsf, 
 
 // The key of a call, as the cache holds it.
 PyObject* method_key(PyObject* self, PyObject* const* args, Py_ssize_t nargs, PyObject* kwnames) {
-  CachedFunction& function = as_function(self);
+  const CachedFunction& function = as_function(self);
   if (function.key_function != nullptr) {
     return PyObject_Vectorcall(function.key_function, args, static_cast<std::size_t>(nargs), kwnames);
   }
@@ -204,8 +204,19 @@ PyObject* none_as_null(PyObject* object) { return object == Py_None ? nullptr : 
 // (wrapped, awaits, cache, key_function, load, special, bind, plan) with plan the tuple
 // (scope, names, defaults, required, kept, bind_slowly, describe, positional, simple).
 PyObject* make_cached_function(PyObject* /*module*/, PyObject* args) {
-  PyObject *wrapped, *cache, *key_function, *load, *special, *bind;
-  PyObject *scope, *names, *defaults, *required, *kept, *bind_slowly, *describe;
+  PyObject* wrapped;
+  PyObject* cache;
+  PyObject* key_function;
+  PyObject* load;
+  PyObject* special;
+  PyObject* bind;
+  PyObject* scope;
+  PyObject* names;
+  PyObject* defaults;
+  PyObject* required;
+  PyObject* kept;
+  PyObject* bind_slowly;
+  PyObject* describe;
   int awaits = 0;
   int simple = 0;
   Py_ssize_t positional = 0;

@@ -131,7 +131,7 @@ PyObject* call_plain(Guard* guard, PyObject* function, PyObject* const* args, st
     return PyObject_Vectorcall(function, args, nargsf, kwnames);
   }
   if (guard->plan.policies != nullptr) {
-    PyRef keep = PyRef::share(reinterpret_cast<PyObject*>(guard));  // it owns what the call asks
+    const PyRef keep = PyRef::share(reinterpret_cast<PyObject*>(guard));  // it owns what the call asks
     PolicyLayer* layer = use(guard->plan.policies);
     PyObject* result = call_plain_under(*layer, function, args, nargsf, kwnames);
     leave(layer);

@@ -31,7 +31,7 @@ struct Guard {
   PyObject_HEAD Plan plan;
 };
 
-enum class FunctionKind : int { kCoroutine, kPlain, kAsyncGenerator, kGenerator };
+enum class FunctionKind : unsigned char { kCoroutine, kPlain, kAsyncGenerator, kGenerator };
 
 bool init_guard(PyObject* module);
 bool init_guarded_call(PyObject* module);

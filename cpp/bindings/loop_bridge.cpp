@@ -253,7 +253,8 @@ void LoopBridge::end() {
 
 void LoopBridge::end_all() {
   const auto all = bridges();
-  for (const auto& [loop, bridge] : all) {
+  for (const auto& [loop, bridge] :
+       all) {  // NOLINT(bugprone-nondeterministic-pointer-iteration-order): any will do
     bridge->end();
   }
 }

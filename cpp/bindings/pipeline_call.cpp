@@ -37,20 +37,20 @@ struct PipelineCall : CallFrame {
 // The calls with a timeout whose code runs on this thread, innermost first: remaining() asks them.
 class TimedStep {
  public:
-  explicit TimedStep(const PipelineCall* self) : call_(self), outer_(innermost) {
+  explicit TimedStep(const PipelineCall* self) : call_(self) {
     const PolicyLayer* layer = self->layer == nullptr ? self->guard->plan.policies : self->layer;
     if (layer->timed()) {
-      innermost = this;
+      innermost_ = this;
     }
   }
   TimedStep(const TimedStep&) = delete;
   TimedStep& operator=(const TimedStep&) = delete;
-  ~TimedStep() { innermost = outer_; }
+  ~TimedStep() { innermost_ = outer_; }
 
   // The shortest time that one of them has left; kForever without any.
   static Nanos shortest_left() {
     Nanos shortest = kForever;
-    for (const TimedStep* step = innermost; step != nullptr; step = step->outer_) {
+    for (const TimedStep* step = innermost_; step != nullptr; step = step->outer_) {
       shortest = std::min(shortest, left(*step->call_));
     }
     return shortest;
@@ -74,11 +74,11 @@ class TimedStep {
   }
 
   const PipelineCall* call_;
-  TimedStep* outer_;
-  [[gnu::tls_model("initial-exec")]] static thread_local TimedStep* innermost;
+  TimedStep* outer_ = innermost_;
+  [[gnu::tls_model("initial-exec")]] static thread_local TimedStep* innermost_;
 };
 
-thread_local TimedStep* TimedStep::innermost = nullptr;
+thread_local TimedStep* TimedStep::innermost_ = nullptr;
 
 struct PipelineDriver {
   using Call = PipelineCall;

@@ -32,7 +32,7 @@ inline ClockPtr clock_or_system(ClockPtr clock) {
 
 // `config` when it is valid; ValueError with its message otherwise.
 template <typename Config>
-const Config& checked(const Config& config) {
+Config checked(Config config) {
   if (const auto bad = config.validate()) {
     throw pybind11::value_error(bad.message());
   }

@@ -94,7 +94,7 @@ struct Arguments {
   [[nodiscard]] PyObject* keywords() const;    // a new dict
 };
 
-enum class Passage { kInside, kRefused, kWaits };
+enum class Passage : unsigned char { kInside, kRefused, kWaits };
 
 namespace detail {
 // Refuses, or leaves it to the policy's owner to wait.

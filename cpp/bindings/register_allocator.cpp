@@ -160,7 +160,8 @@ std::int64_t restore(AllocatorHandle& self, const py::bytes& rows_of_doubles) {
   for (std::size_t at = 0; at < bytes.size(); at += kRow) {
     std::array<double, kColumns> row{};
     std::memcpy(row.data(), bytes.data() + at, kRow);
-    if (!(row[0] > latest && row[0] >= 0.0 && row[0] <= kLatestTime)) {
+    const bool in_order = row[0] > latest && row[0] >= 0.0 && row[0] <= kLatestTime;  // not so for NaN
+    if (!in_order) {
       throw py::value_error("rows must be in order of time, from the year 1970 to the year 9999");
     }
     latest = row[0];

@@ -21,7 +21,9 @@ namespace resilience::bindings {
 
 namespace {
 
-enum : std::int64_t { kTicked, kDecided };
+// What the loop is told of.
+constexpr std::int64_t kTicked = 0;
+constexpr std::int64_t kDecided = 1;
 
 // What crosses between the engine's thread and the loop.
 struct Pulse {

@@ -71,7 +71,7 @@ std::uint64_t bytes_bound(std::optional<long long> max_bytes) {
 }
 
 std::size_t entries_bound(long long max_entries) {
-  if (max_entries < 1 || max_entries > static_cast<long long>(CacheConfig::kMostEntries)) {
+  if (max_entries < 1 || std::cmp_greater(max_entries, CacheConfig::kMostEntries)) {
     throw py::value_error(
         require(false, "max_entries", "an integer from 1 to 2**30", static_cast<double>(max_entries))
             .message());
@@ -92,8 +92,8 @@ void configure(const py::object& self, long long max_entries, std::optional<doub
   config.seed = seeds();
   const auto kind = cache_policy_from_string(policy);
   if (!kind) {
-    throw py::value_error("policy must be \"adaptive\", \"lru\", \"s3fifo\" or \"w_tinylfu\", got \"" +
-                          policy + "\"");
+    throw py::value_error(R"(policy must be "adaptive", "lru", "s3fifo" or "w_tinylfu", got ")" + policy +
+                          "\"");
   }
   config.policy = *kind;
   CacheObject& object = *as_cache(self.ptr());
@@ -120,7 +120,7 @@ bool set(const py::object& self, const py::object& key, const py::object& value,
 
 // The value and whether it is fresh, and how many seconds ago it ceased to be; None when it isn't kept.
 py::object entry(const py::object& self, const py::object& key) {
-  CacheObject& object = object_of(self);
+  const CacheObject& object = object_of(self);
   const std::uint32_t mixed = object.cache->mix(static_cast<std::uint64_t>(checked_hash(key)));
   Slot slot = kNoSlot;
   if (!find_slot(*object.cache, mixed, [&](PyObject* known) { return same_key(known, key.ptr()); }, slot)) {
@@ -217,7 +217,7 @@ void register_cache(py::module_& module) {
     throw py::error_already_set();
   }
   const py::handle type(reinterpret_cast<PyObject*>(cache_type()));
-  const auto define = [&](const char* name, auto function, auto... extra) {
+  const auto define = [&](const char* name, auto function, const auto&... extra) {
     py::setattr(type, name, py::cpp_function(function, py::name(name), py::is_method(type), extra...));
   };
   define("_configure", configure);

@@ -26,7 +26,7 @@ BreakerLayer& layer(const py::handle& self) {
 }
 
 std::uint32_t count(long long value, const char* argument) {
-  if (value < 0 || value > UINT32_MAX) {
+  if (value < 0 || std::cmp_greater(value, UINT32_MAX)) {
     throw py::value_error(
         require(false, argument, "a whole number >= 0", static_cast<double>(value)).message());
   }

@@ -65,7 +65,7 @@ void register_retry(py::module_& module) {
   py::class_<RetryHandle, std::shared_ptr<RetryHandle>>(module, "Retry")
       .def(py::init([](std::int64_t attempts, double wait_initial, double wait_max, double wait_exp_base,
                        const std::string& jitter, std::uint64_t seed,
-                       std::optional<std::shared_ptr<RetryBudgetHandle>> budget, ClockPtr clock) {
+                       const std::optional<std::shared_ptr<RetryBudgetHandle>>& budget, ClockPtr clock) {
              const RetryConfig config{attempts,
                                       {wait_initial, wait_max, wait_exp_base, jitter_named(jitter)}};
              return std::make_shared<RetryHandle>(config, seed, clock_or_system(std::move(clock)),

@@ -40,7 +40,8 @@ void register_timeout_queue(py::module_& module) {
            }),
            py::arg("seconds"), py::arg("clock"))
       .def(
-          "arm", [](std::shared_ptr<TimeoutQueue> self) { return std::make_unique<TimeoutScope>(self); },
+          "arm",
+          [](const std::shared_ptr<TimeoutQueue>& self) { return std::make_unique<TimeoutScope>(self); },
           "Times the running task out after so many seconds.");
 }
 

@@ -82,7 +82,7 @@ class TimeoutQueue::OnLoop : public std::enable_shared_from_this<TimeoutQueue::O
 
   // Both callbacks reach this through weak pointers: the loop may keep them for longer than it lives.
   void bind(TimeoutQueue* owner) {
-    std::weak_ptr<OnLoop> weak = weak_from_this();
+    const std::weak_ptr<OnLoop> weak = weak_from_this();
     on_timer_ = py::cpp_function([weak] {
       if (const auto self = weak.lock()) {
         self->ring();

@@ -23,7 +23,7 @@ Sizes similar_periods_sizes(const SimilarPeriodsInput& input, const Sizes& curre
   }
   if (input.expected_connections > kCrowded * static_cast<double>(connections)) {
     const double wanted = kHeadroom * input.expected_connections;
-    const double limit = static_cast<double>(limits[index_of(Resource::kConnections)]);
+    const auto limit = static_cast<double>(limits[index_of(Resource::kConnections)]);
     connections = static_cast<std::int64_t>(std::min(wanted, limit));
   }
   if (input.increasing) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <ranges>
 
 namespace resilience {
 
@@ -149,7 +150,7 @@ void Allocator::replay(const LoadSample& sample, std::int64_t steps) {
 }
 
 AuditEntry Allocator::reasons(const Forecaster& forecaster, std::optional<double> measured,
-                              std::string_view rule) const noexcept {
+                              std::string_view rule) noexcept {
   AuditEntry entry;
   entry.rule = rule;
   entry.measured = measured.value_or(std::nan(""));
@@ -231,7 +232,7 @@ void Allocator::follow_trend(const LoadSample& sample) {
 
 void Allocator::settle(std::int64_t id, Outcome outcome, std::int64_t actual) {
   const auto found =
-      std::find_if(audit_.rbegin(), audit_.rend(), [id](const AuditEntry& e) { return e.id == id; });
+      std::ranges::find_if(std::views::reverse(audit_), [id](const AuditEntry& e) { return e.id == id; });
   if (found == audit_.rend()) {
     return;
   }

@@ -21,13 +21,14 @@ PolicyOutcome judge(std::span<const std::int64_t> targets, std::span<const std::
   const double hours = grid.step_seconds / kSecondsPerHour;
   PolicyOutcome outcome;
   for (std::size_t t = std::max(from, delay); t < loads.size(); ++t) {
-    if (!loads[t]) {
+    const std::optional<double> load = loads[t];
+    if (!load) {
       continue;
     }
     const auto first = targets.begin() + static_cast<std::ptrdiff_t>(t - delay);
     const auto ready =
         static_cast<double>(*std::min_element(first, first + static_cast<std::ptrdiff_t>(delay)));
-    const double need = need_of(*loads[t], config);
+    const double need = need_of(*load, config);
     const auto paid = static_cast<double>(targets[t - 1]);
     outcome.cold_unit_steps += std::max(0.0, need - ready);
     outcome.cold_steps += need > ready ? 1 : 0;
@@ -51,8 +52,8 @@ BacktestResult backtest(std::span<const std::optional<double>> loads, const Fore
   for (std::size_t t = 0; t < loads.size(); ++t) {
     predictive.push_back(machine.observe(loads[t]));
     reactive.push_back(machine.decision().reactive_units);
-    if (t >= from && loads[t]) {
-      const double need = need_of(*loads[t], provisioner);
+    if (const std::optional<double> load = loads[t]; t >= from && load) {
+      const double need = need_of(*load, provisioner);
       peak = std::max(peak, need);
       result.needed_unit_hours += need * grid.step_seconds / kSecondsPerHour;
       ++result.steps;

@@ -115,8 +115,7 @@ CircuitBreaker::Counted CircuitBreaker::count(Stripe& stripe, Outcome outcome, b
   return first ? Counted::kInNewBucket : Counted::kInWindow;
 }
 
-bool CircuitBreaker::rates_exceeded(const WindowCounts& counts,
-                                    const CircuitBreakerConfig& config) const noexcept {
+bool CircuitBreaker::rates_exceeded(const WindowCounts& counts, const CircuitBreakerConfig& config) noexcept {
   if (counts.calls < config.minimum_calls) {
     return false;
   }

@@ -1,5 +1,6 @@
 #include "resilience/circuit_breaker.hpp"
 
+#include <array>
 #include <cmath>
 
 namespace resilience {
@@ -30,7 +31,7 @@ InvalidArgument whole(std::uint32_t value, std::uint32_t least, std::uint32_t mo
 }  // namespace
 
 InvalidArgument CircuitBreakerConfig::validate() const {
-  const InvalidArgument checks[] = {
+  const std::array checks{
       whole(failure_threshold, 0, kMostCalls, "failure_threshold"),
       rate(failure_rate_threshold, "failure_rate_threshold"),
       slow_call_duration ? duration(*slow_call_duration, "slow_call_duration") : InvalidArgument{},

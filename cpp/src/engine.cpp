@@ -1,7 +1,7 @@
 #include "resilience/engine.hpp"
 
 #include <pthread.h>
-#include <signal.h>
+#include <csignal>
 
 #include <algorithm>
 #include <boost/asio/post.hpp>

@@ -23,7 +23,7 @@ std::size_t capacity_for(const StepGrid& grid, std::int64_t lead) {
 }  // namespace
 
 std::optional<ForecastKind> forecast_kind(std::string_view name) noexcept {
-  const auto* found = std::find(kForecastKinds.begin(), kForecastKinds.end(), name);
+  const auto* found = std::ranges::find(kForecastKinds, name);
   if (found == kForecastKinds.end()) {
     return std::nullopt;
   }

@@ -74,7 +74,7 @@ void FrequencySketch::resize(std::size_t capacity) {
     const std::size_t old = words_.size();
     PagedVector<std::uint64_t> grown(wanted);
     for (std::size_t at = 0; at < wanted; at += old) {
-      std::copy(words_.begin(), words_.end(), grown.begin() + static_cast<std::ptrdiff_t>(at));
+      std::ranges::copy(words_, grown.begin() + static_cast<std::ptrdiff_t>(at));
     }
     words_ = std::move(grown);
   }
@@ -83,7 +83,7 @@ void FrequencySketch::resize(std::size_t capacity) {
 }
 
 void FrequencySketch::clear() noexcept {
-  std::fill(words_.begin(), words_.end(), 0);
+  std::ranges::fill(words_, 0);
   increments_ = 0;
   cursor_ = words_.size();
 }

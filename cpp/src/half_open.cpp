@@ -5,8 +5,8 @@
 namespace resilience {
 
 void HalfOpenTrial::expire(Nanos now) {
-  const auto expired = std::partition_point(in_flight_.begin(), in_flight_.end(),
-                                            [now](const Lease& lease) { return lease.expires <= now; });
+  const auto expired =
+      std::ranges::partition_point(in_flight_, [now](const Lease& lease) { return lease.expires <= now; });
   admitted_ -= static_cast<std::uint32_t>(expired - in_flight_.begin());
   in_flight_.erase(in_flight_.begin(), expired);
 }
@@ -24,8 +24,8 @@ std::uint32_t HalfOpenTrial::admit(Nanos now) {
 }
 
 bool HalfOpenTrial::take(std::uint32_t lease) {
-  const auto found = std::find_if(in_flight_.begin(), in_flight_.end(),
-                                  [lease](const Lease& held) { return held.id == lease; });
+  const auto found =
+      std::ranges::find_if(in_flight_, [lease](const Lease& held) { return held.id == lease; });
   if (found == in_flight_.end()) {
     return false;
   }

@@ -8,6 +8,7 @@
 #include <boost/asio/write.hpp>
 #include <charconv>
 #include <chrono>
+#include <utility>
 
 #include "engine_context.hpp"
 
@@ -28,7 +29,7 @@ bool valid_port(std::string_view port) {
 
 // Nothing that could end a header line or start another.
 bool printable(std::string_view text) {
-  return std::all_of(text.begin(), text.end(), [](char c) { return c > ' ' && c < '\x7f'; });
+  return std::ranges::all_of(text, [](char c) { return c > ' ' && c < '\x7f'; });
 }
 
 // Splits "host:port" or "[v6]:port"; the port may be missing.
@@ -85,9 +86,9 @@ namespace {
 // One attempt. Each step keeps it alive; the first to finish reports, and closes what the others wait for.
 class Attempt : public std::enable_shared_from_this<Attempt> {
  public:
-  Attempt(Engine::Context& context, const ProbeTarget& target, std::function<void(ProbeResult)> done)
+  Attempt(Engine::Context& context, ProbeTarget target, std::function<void(ProbeResult)> done)
       : context_(context),
-        target_(target),
+        target_(std::move(target)),
         resolver_(context.io),
         socket_(context.io),
         deadline_(context.io),

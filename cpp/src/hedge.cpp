@@ -11,7 +11,7 @@ InvalidArgument HedgeConfig::validate() const {
       return bad;
     }
   } else if (auto bad = require(quantile > 0.0 && quantile < 1.0, "delay",
-                                "a percentile between \"p1\" and \"p99.9\"", quantile)) {
+                                R"(a percentile between "p1" and "p99.9")", quantile)) {
     return bad;
   }
   return require(max_hedges >= 1 && max_hedges <= 100, "max_hedges", "an integer in [1, 100]",
@@ -44,7 +44,7 @@ void Hedge::refresh() noexcept {
   const std::size_t count = std::min(recorded_, kRemembered);
   auto sorted = latencies_;
   const auto rank = static_cast<std::size_t>(config_.quantile * static_cast<double>(count));
-  const auto nth = sorted.begin() + static_cast<std::ptrdiff_t>(std::min(rank, count - 1));
+  auto* const nth = sorted.begin() + static_cast<std::ptrdiff_t>(std::min(rank, count - 1));
   std::nth_element(sorted.begin(), nth, sorted.begin() + static_cast<std::ptrdiff_t>(count));
   delay_ = *nth;
   refreshed_ = recorded_;

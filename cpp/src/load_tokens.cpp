@@ -21,8 +21,7 @@ bool LoadTokens::valid(Token token, std::uint64_t key_hash, std::span<const std:
     return found != log.end() && found->second > token;
   };
   return all_ <= token && !invalidated(keys_, key_hash) &&
-         std::none_of(tag_hashes.begin(), tag_hashes.end(),
-                      [&](std::uint64_t tag) { return invalidated(tags_, tag); });
+         std::ranges::none_of(tag_hashes, [&](std::uint64_t tag) { return invalidated(tags_, tag); });
 }
 
 void LoadTokens::note(Log& log, std::uint64_t hash) {

@@ -15,10 +15,14 @@ constexpr std::uint64_t kFewestSamples = 16;
 
 std::uint32_t rate_for(std::size_t capacity) {
   std::uint32_t rate = 1;
-  while (rate < kMaxRate && capacity / (2 * rate) >= kSmallestShadow) {
+  while (rate < kMaxRate && capacity / (std::size_t{2} * rate) >= kSmallestShadow) {
     rate *= 2;
   }
   return rate;
+}
+
+std::size_t shadow_capacity(std::size_t capacity, std::uint32_t rate) noexcept {
+  return std::max<std::size_t>(capacity / rate, 1);
 }
 
 }  // namespace
@@ -54,9 +58,9 @@ std::size_t ShadowCache::memory_bytes() const noexcept {
 
 LoopGuard::LoopGuard(std::size_t capacity, const FrequencySketch& sketch)
     : rate_(rate_for(capacity)),
-      decay_(1.0 - 1.0 / std::max(1.0, kHorizonInCapacities * static_cast<double>(capacity / rate_))),
-      steered_(std::max<std::size_t>(capacity / rate_, 1), WindowMode::kSteered, sketch),
-      fixed_(std::max<std::size_t>(capacity / rate_, 1), WindowMode::kFixed, sketch) {}
+      decay_(1.0 - 1.0 / (kHorizonInCapacities * static_cast<double>(shadow_capacity(capacity, rate_)))),
+      steered_(shadow_capacity(capacity, rate_), WindowMode::kSteered, sketch),
+      fixed_(shadow_capacity(capacity, rate_), WindowMode::kFixed, sketch) {}
 
 LoopGuard::Advice LoopGuard::observe(std::uint32_t hash, bool hit) {
   const auto add = [this](double& sum, bool one) { sum = sum * decay_ + (one ? 1.0 : 0.0); };

@@ -43,7 +43,9 @@ double floor_of(std::size_t setting) noexcept { return kFloors[setting % kFloors
 }  // namespace
 
 InvalidArgument ProvisionerConfig::validate() const {
-  const auto check = [](InvalidArgument problem, InvalidArgument next) { return problem ? problem : next; };
+  const auto check = [](const InvalidArgument& problem, const InvalidArgument& next) {
+    return problem ? problem : next;
+  };
   InvalidArgument problem = require(capacity_per_unit > 0.0 && std::isfinite(capacity_per_unit),
                                     "capacity_per_unit", "a finite number > 0", capacity_per_unit);
   problem = check(problem, require(target_utilization > 0.0 && target_utilization <= 1.0,
@@ -154,7 +156,7 @@ void Provisioner::release_rule(double floor_load) {
     std::fill_n(targets_.begin() + static_cast<std::ptrdiff_t>(m * kFloors.size()), kFloors.size(),
                 reach(delay_, kMargins[m]));
   }
-  std::fill(kept_.begin(), kept_.end(), kMostUnits);
+  std::ranges::fill(kept_, kMostUnits);
   for (std::int64_t step = delay_ - 1; step >= 1; --step) {
     const std::span<const double> past = fleets_.targets(delay_ - step);
     for (std::size_t m = 0; m < kMargins.size(); ++m) {

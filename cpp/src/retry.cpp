@@ -29,8 +29,7 @@ InvalidArgument RetryBudgetConfig::validate() const {
 }
 
 RetryBudget::RetryBudget(const RetryBudgetConfig& config, Nanos now) noexcept
-    : balance_(0),
-      per_call_(billionths(config.ratio)),
+    : per_call_(billionths(config.ratio)),
       max_(std::max(billionths(config.max_balance), billionths(config.min_per_second))),
       per_nano_(config.min_per_second),
       accrued_(now) {
@@ -43,7 +42,7 @@ void RetryBudget::accrue(Nanos now) noexcept {
   }
   const double earned = static_cast<double>(now - accrued_) * per_nano_;
   accrued_ = now;
-  const double room = static_cast<double>(max_ - balance_);
+  const auto room = static_cast<double>(max_ - balance_);
   balance_ += static_cast<std::int64_t>(std::min(earned, room));  // compared as doubles: can't overflow
 }
 

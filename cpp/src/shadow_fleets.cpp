@@ -29,7 +29,7 @@ std::span<const double> ShadowFleets::targets(std::int64_t steps_ago) const noex
 
 void ShadowFleets::score(double need, double near_need) noexcept {
   const std::span<const double> latest = targets(1);
-  std::copy(latest.begin(), latest.end(), ready_.begin());
+  std::ranges::copy(latest, ready_.begin());
   for (std::int64_t ago = 2; ago <= delay_; ++ago) {
     const std::span<const double> row = targets(ago);
     for (std::size_t i = 0; i < ready_.size(); ++i) {
@@ -50,7 +50,7 @@ void ShadowFleets::score(double need, double near_need) noexcept {
 
 void ShadowFleets::record(std::span<const double> targets) noexcept {
   const auto row = static_cast<std::size_t>(recorded_ % delay_);
-  std::copy(targets.begin(), targets.end(), ring_.begin() + static_cast<std::ptrdiff_t>(row * size()));
+  std::ranges::copy(targets, ring_.begin() + static_cast<std::ptrdiff_t>(row * size()));
   ++recorded_;
 }
 

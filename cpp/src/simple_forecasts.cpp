@@ -94,9 +94,8 @@ double HoltWintersModel::predict(const LoadHistory& history) const {
   if (!started_) {
     return history.at(Scale::kPlain, history.latest());
   }
-  const auto best = std::min_element(smoothers_.begin(), smoothers_.end(), [](const auto& a, const auto& b) {
-    return a.recent_error < b.recent_error;
-  });
+  const auto* const best = std::ranges::min_element(
+      smoothers_, [](const auto& a, const auto& b) { return a.recent_error < b.recent_error; });
   const auto target = static_cast<std::size_t>((history.latest() + ahead_) % grid_.day());
   return std::max(0.0, best->level + damped_steps_ * best->trend + best->season[target]);
 }
@@ -126,8 +125,8 @@ void SimilarPeriodsModel::observe(const LoadHistory& history) {
   const double week = 7.0 * kSecondsPerDay;
   double sum = 0.0;
   similar_ = 0;
-  for (double start = hour; start > now - week - kSecondsPerHour; start -= week) {
-    add_hour(history, start, sum);
+  for (int ago = 0; hour - ago * week > now - week - kSecondsPerHour; ++ago) {
+    add_hour(history, hour - ago * week, sum);
   }
   mean_ = similar_ > 0 ? sum / static_cast<double>(similar_) : 0.0;
   confidence_ =

@@ -8,7 +8,7 @@
 #include <system_error>
 #include <utility>
 
-#if defined(__linux__)
+#ifdef __linux__
 #include <unistd.h>
 #endif
 
@@ -22,7 +22,7 @@ constexpr std::size_t kMostProcesses = 4096;  // a runaway tree must not stop th
 constexpr double kUnlimited = 1e18;           // cgroup v1 writes "no limit" as a huge number
 
 std::optional<std::string> text_of(const std::string& path) {
-  std::ifstream file(path);
+  const std::ifstream file(path);
   if (!file) {
     return std::nullopt;
   }
@@ -78,7 +78,7 @@ std::vector<std::string> upwards(const std::string& root, std::string path) {
   return folders;
 }
 
-#if defined(__linux__)
+#ifdef __linux__
 double ticks_a_second() { return static_cast<double>(std::max(1L, ::sysconf(_SC_CLK_TCK))); }
 double page_bytes() { return static_cast<double>(std::max(1L, ::sysconf(_SC_PAGESIZE))); }
 std::int64_t own_process() { return ::getpid(); }
@@ -94,7 +94,7 @@ SystemProbe::SystemProbe(std::int64_t process, std::string proc, std::string cgr
     : process_(process), proc_(std::move(proc)), cgroups_(std::move(cgroups)) {}
 
 bool SystemProbe::supported() noexcept {
-#if defined(__linux__)
+#ifdef __linux__
   return true;
 #else
   return false;
@@ -210,8 +210,11 @@ void SystemProbe::read_cgroup_v2(SystemReading& reading, const std::string& path
     std::istringstream quota(text_of(folder + "/cpu.max").value_or(""));
     std::string most;
     std::string period;
-    if (quota >> most >> period && number_in(most) && number_in(period).value_or(0.0) > 0.0) {
-      lower(reading.cpu_limit, *number_in(most) / *number_in(period));
+    quota >> most >> period;
+    const auto time = number_in(most);  // none where it says "max"
+    const auto each = number_in(period);
+    if (time && each && *each > 0.0) {
+      lower(reading.cpu_limit, *time / *each);
     }
     if (const auto stat = text_of(folder + "/cpu.stat"); stat && nearest) {
       note_throttling(reading, *stat);

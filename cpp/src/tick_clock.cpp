@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <ctime>
 
-#if defined(__x86_64__)
+#ifdef __x86_64__
 #include <cpuid.h>
 #endif
 
@@ -22,7 +22,7 @@ Nanos system_now() noexcept {
 }
 
 std::uint64_t counter() noexcept {
-#if defined(__x86_64__)
+#ifdef __x86_64__
   return __builtin_ia32_rdtsc();
 #else
   return 0;
@@ -31,7 +31,7 @@ std::uint64_t counter() noexcept {
 
 // Whether the counter runs at one rate in all power states (CPUID 80000007H, EDX bit 8).
 bool invariant_counter() noexcept {
-#if defined(__x86_64__)
+#ifdef __x86_64__
   unsigned a = 0;
   unsigned b = 0;
   unsigned c = 0;
@@ -45,7 +45,7 @@ bool invariant_counter() noexcept {
 }  // namespace
 
 constinit TickClock::Anchor TickClock::anchor_;
-const bool TickClock::trusted_ = invariant_counter() && TickClock::anchor() != 0;
+const bool TickClock::kTrusted = invariant_counter() && TickClock::anchor() != 0;
 
 Nanos TickClock::anchor() noexcept {
   static const bool usable = invariant_counter();
@@ -73,7 +73,7 @@ Nanos TickClock::anchor() noexcept {
 Nanos TickClock::now_since_slowly(Stamp stamp, Nanos& passed) noexcept {
   const std::uint64_t ticks = counter();
   const Nanos now = anchor();
-  if (!trusted_) {
+  if (!kTrusted) {
     passed = std::max<Nanos>(now - stamp, 0);
     return now;
   }

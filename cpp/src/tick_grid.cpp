@@ -13,7 +13,7 @@ void TickGrid::resume(double time) noexcept {
 TickGrid::Tick TickGrid::step(Nanos steady, double wall) noexcept {
   Tick found = tick(steady, wall);
   if (found.steps == 0) {
-    *latest_ += interval_;
+    latest_ = found.time + interval_;
     steady_ = steady;
     behind_ = true;  // on purpose: nothing to report when the wall clock is found behind
     found = {1, *latest_, false};

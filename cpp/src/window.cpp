@@ -30,7 +30,7 @@ void TimeWindow::advance(Nanos now) noexcept {
     return;
   }
   const Nanos passed = (now - bucket_end_) / width_ + 1;
-  if (passed >= static_cast<Nanos>(kBuckets)) {
+  if (std::cmp_greater_equal(passed, kBuckets)) {
     clear();
     bucket_end_ = saturating_add(now, width_);
     return;

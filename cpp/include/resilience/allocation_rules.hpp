@@ -36,7 +36,7 @@ class Hysteresis {
     if (lower_.size() > hold_) {
       lower_.pop_front();
     }
-    return lower_.size() == hold_ ? *std::max_element(lower_.begin(), lower_.end()) : current;
+    return lower_.size() == hold_ ? *std::ranges::max_element(lower_) : current;
   }
 
  private:
@@ -56,7 +56,7 @@ class StartDelay {
     }
   }
   [[nodiscard]] double seconds() const noexcept {
-    return starts_.empty() ? assumed_ : *std::max_element(starts_.begin(), starts_.end());
+    return starts_.empty() ? assumed_ : *std::ranges::max_element(starts_);
   }
 
  private:

@@ -103,8 +103,8 @@ class Allocator {
   void follow_similar_periods(const LoadSample& sample);
   void follow_provisioners(const LoadSample& sample);
   void follow_trend(const LoadSample& sample);
-  [[nodiscard]] AuditEntry reasons(const Forecaster& forecaster, std::optional<double> measured,
-                                   std::string_view rule) const noexcept;
+  [[nodiscard]] static AuditEntry reasons(const Forecaster& forecaster, std::optional<double> measured,
+                                          std::string_view rule) noexcept;
   [[nodiscard]] bool documented() const noexcept { return config_.kind == ForecastKind::kSimilarPeriods; }
 
   AllocatorConfig config_;

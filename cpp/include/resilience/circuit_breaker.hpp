@@ -160,8 +160,8 @@ class CircuitBreaker {
   Counted count(Stripe& stripe, Outcome outcome, bool slow, Nanos duration, Nanos now);
   std::optional<StateChange> judge(BreakerPermit permit, Outcome outcome, const WindowCounts& counts,
                                    Nanos now);
-  [[nodiscard]] bool rates_exceeded(const WindowCounts& counts,
-                                    const CircuitBreakerConfig& config) const noexcept;
+  [[nodiscard]] static bool rates_exceeded(const WindowCounts& counts,
+                                           const CircuitBreakerConfig& config) noexcept;
   [[nodiscard]] Admission acquire_guarded(Nanos now);
   Recorded record_probe(BreakerPermit permit, Outcome outcome, Nanos duration, Nanos now);
 

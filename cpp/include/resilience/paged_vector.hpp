@@ -59,7 +59,8 @@ class PageAllocator {
   }
 
  private:
-  static constexpr std::size_t kLeastBytes = 64U * 1024;  // below it the heap reuses what it is given back
+  static constexpr std::size_t kLeastBytes =
+      std::size_t{64} * 1024;  // below it the heap reuses what it is given back
 
   static bool is_large(std::size_t count) noexcept { return count >= kLeastBytes / sizeof(T); }
 };

@@ -44,7 +44,7 @@ class RetryBudget {
   void accrue(Nanos now) noexcept;
 
   // Billionths of a retry: sums of 0.1 stay exact, and a second's worth of nanoseconds counts directly.
-  std::int64_t balance_;
+  std::int64_t balance_ = 0;
   std::int64_t per_call_;
   std::int64_t max_;
   double per_nano_;

@@ -28,8 +28,8 @@ class TickClock {
   }
 
   [[nodiscard]] static Stamp stamp() noexcept {
-#if defined(__x86_64__)
-    if (trusted_) [[likely]] {
+#ifdef __x86_64__
+    if (kTrusted) [[likely]] {
       return static_cast<Stamp>(__builtin_ia32_rdtsc());
     }
 #endif
@@ -38,7 +38,7 @@ class TickClock {
 
   // The time at which `stamp` was taken, a moment ago.
   [[nodiscard]] static Nanos time_of(Stamp stamp) noexcept {
-    if (!trusted_) {
+    if (!kTrusted) {
       return stamp;
     }
     Reading reading;
@@ -66,7 +66,7 @@ class TickClock {
     std::atomic<Nanos> nanos{0};
     std::atomic<std::uint64_t> rate{0};  // 0: not known yet, or the counter can't be trusted
   };
-  __extension__ typedef unsigned __int128 Wide;  // durations of hours in ticks times the rate
+  __extension__ using Wide = unsigned __int128;  // durations of hours in ticks times the rate
   struct Reading {
     std::int64_t ticks;
     std::uint64_t rate;
@@ -79,7 +79,7 @@ class TickClock {
 
   // False when the system's clock has to be asked.
   static bool read([[maybe_unused]] Reading& reading) noexcept {
-#if defined(__x86_64__)
+#ifdef __x86_64__
     return read_at(__builtin_ia32_rdtsc(), reading);
 #else
     return false;
@@ -105,7 +105,7 @@ class TickClock {
   static Nanos now_since_slowly(Stamp stamp, Nanos& passed) noexcept;
 
   static Anchor anchor_;
-  static const bool trusted_;
+  static const bool kTrusted;
 };
 
 }  // namespace resilience

@@ -139,7 +139,7 @@ class TimerWheel {
     for (unsigned level = 0; level < kLevels; ++level) {
       const std::uint64_t ahead = occupied_[level] >> slot_at(level, current_);
       if (ahead != 0) {
-        const std::uint64_t span = level * kBits;
+        const std::uint64_t span = std::uint64_t{level} * kBits;
         const std::uint64_t base = (current_ >> span) + static_cast<unsigned>(std::countr_zero(ahead));
         best = std::min(best, std::max(base << span, current_));
       }

@@ -1,28 +1,17 @@
 """A concurrency limit that finds its own level."""
 
-from typing import Any, Literal
+from typing import Literal
 
 from resilience import _core
 from resilience._checks import number, text, whole
 from resilience._core import Clock
-from resilience._policy import Policy
-from resilience._waiting import (
-    Rules,
-    Signal,
-    ThreadSignal,
-    Wait,
-    coroutine_signal,
-    current_priority,
-    wait_async,
-    wait_sync,
-)
-from resilience.errors import BulkheadFullError
+from resilience._places import PlacePolicy, Ticket
+from resilience._waiting import current_priority
 
-_Ticket = tuple[int, int]
 _OVERLOADED = frozenset({429, 503, 529})
 
 
-class AdaptiveLimit(Policy):
+class AdaptiveLimit(PlacePolicy[_core.AdaptiveLimit]):
     """A concurrency limit that follows latency and drops; made by `adaptive_limit`, which documents it."""
 
     _kind = "adaptive_limit"
@@ -40,7 +29,7 @@ class AdaptiveLimit(Policy):
         name: str | None = None,
         clock: Clock | None = None,
     ) -> None:
-        super().__init__(name=name, clock=clock)
+        super().__init__(max_wait=number("wait_interval", wait_interval), name=name, clock=clock)
         self._machine = _core.AdaptiveLimit(
             initial=whole("initial", initial),
             least=whole("min", min),
@@ -51,24 +40,12 @@ class AdaptiveLimit(Policy):
             wait_interval=number("wait_interval", wait_interval),
             clock=self._clock,
         )
-        self._max_wait = float(wait_interval)
-        self._waiters: dict[_Ticket, Signal] = {}
         self._compile(adaptive_limit=self)
 
     @property
     def limit(self) -> int:
         """Calls that may run at once, as estimated now."""
         return self._machine.limit
-
-    @property
-    def in_flight(self) -> int:
-        """Calls that hold a place now."""
-        return self._machine.in_flight
-
-    @property
-    def waiting(self) -> int:
-        """Calls that wait for a place now."""
-        return self._machine.waiting
 
     @property
     def max_limit(self) -> int:
@@ -85,14 +62,7 @@ class AdaptiveLimit(Policy):
         most = self._machine.most if max is None else whole("max", max)
         self._wake(*self._machine.resize(least=least, most=most))
 
-    # ---- what native calls and slow paths use ----
-
-    def _wait(self) -> Any:
-        """Coroutine that returns with a place; called when there was none to be had at once."""
-        return wait_async(self._join(coroutine_signal()), self._clock)
-
-    def _wait_sync(self) -> None:
-        wait_sync(self._join(ThreadSignal()), self._clock)
+    # ---- what slow paths and streams use ----
 
     @staticmethod
     def _is_drop(error: BaseException) -> bool:
@@ -107,26 +77,12 @@ class AdaptiveLimit(Policy):
             isinstance(status, int) and status in _OVERLOADED for status in statuses
         )
 
-    def _join(self, signal: Signal) -> Rules[None]:
+    def _enqueue(self) -> Ticket | None:
+        ticket: Ticket | None
         ticket, shed = self._machine.enqueue(current_priority())
         if shed is not None:
             self._wake([], [shed])
-        if ticket is None:
-            raise BulkheadFullError(self.name)
-        self._waiters[ticket] = signal
-        try:
-            yield Wait(signal, self._max_wait)
-        except BaseException:
-            if self._give_up(ticket, signal):
-                self._leave_unused()
-            raise
-        if not self._give_up(ticket, signal):
-            raise BulkheadFullError(self.name)
-
-    def _give_up(self, ticket: _Ticket, signal: Signal) -> bool:
-        """Stop waiting; true when a place has been given meanwhile."""
-        self._waiters.pop(ticket, None)
-        return not self._machine.leave(ticket) and signal.value is True
+        return ticket
 
     def _finish(self, started: float, error: BaseException | None, *, released: bool) -> None:
         """A stream that was admitted at `started` has ended."""
@@ -136,15 +92,15 @@ class AdaptiveLimit(Policy):
             outcome = "dropped" if dropped else "ignored"
         self._wake(*self._machine.release(started, outcome))
 
-    def _leave_unused(self) -> None:
+    def _pass_on(self) -> None:
         self._wake(*self._machine.release(self._clock.now(), "ignored"))
 
-    def _wake(self, served: list[_Ticket], shed: list[_Ticket]) -> None:
+    def _wake(self, served: list[Ticket], shed: list[Ticket]) -> None:
         for ticket in shed:
             self._waiters.pop(ticket).set(False)
         for ticket in served:
             if not self._waiters.pop(ticket).set(True):
-                self._leave_unused()
+                self._pass_on()
 
 
 def adaptive_limit(

@@ -1,27 +1,13 @@
 """At most so many calls at once."""
 
-from typing import Any
-
 from resilience import _core
 from resilience._checks import seconds_or_none, whole
 from resilience._core import Clock
-from resilience._policy import Policy
-from resilience._waiting import (
-    Rules,
-    Signal,
-    ThreadSignal,
-    Wait,
-    coroutine_signal,
-    current_priority,
-    wait_async,
-    wait_sync,
-)
-from resilience.errors import BulkheadFullError
-
-_Ticket = tuple[int, int]
+from resilience._places import PlacePolicy, Ticket
+from resilience._waiting import current_priority
 
 
-class Bulkhead(Policy):
+class Bulkhead(PlacePolicy[_core.Bulkhead]):
     """At most `max_concurrent` calls at once; made by `bulkhead`, which documents it."""
 
     _kind = "bulkhead"
@@ -35,29 +21,17 @@ class Bulkhead(Policy):
         name: str | None = None,
         clock: Clock | None = None,
     ) -> None:
-        super().__init__(name=name, clock=clock)
-        self._max_wait = seconds_or_none("max_wait", max_wait)
+        super().__init__(max_wait=seconds_or_none("max_wait", max_wait), name=name, clock=clock)
         self._machine = _core.Bulkhead(
             max_concurrent=whole("max_concurrent", max_concurrent),
             max_waiting=whole("max_waiting", max_waiting),
         )
-        self._waiters: dict[_Ticket, Signal] = {}
         self._compile(bulkhead=self)
 
     @property
     def max_concurrent(self) -> int:
         """Calls that may run at once."""
         return self._machine.max_concurrent
-
-    @property
-    def in_flight(self) -> int:
-        """Calls that hold a place now."""
-        return self._machine.in_flight
-
-    @property
-    def waiting(self) -> int:
-        """Calls that wait for a place now."""
-        return self._machine.waiting
 
     def resize(self, max_concurrent: int, *, max_waiting: int | None = None) -> None:
         """Change the limits while running; calls above a smaller limit finish, waiters that fit in now start.
@@ -69,35 +43,14 @@ class Bulkhead(Policy):
         for ticket in self._machine.resize(whole("max_concurrent", max_concurrent), room):
             self._serve(ticket)
 
-    # ---- what native calls and slow paths use ----
+    def _enqueue(self) -> Ticket | None:
+        ticket: Ticket | None = self._machine.enqueue(current_priority())
+        return ticket
 
-    def _wait(self) -> Any:
-        """Coroutine that returns with a place; called when there was none to be had at once."""
-        return wait_async(self._join(coroutine_signal()), self._clock)
+    def _pass_on(self) -> None:
+        self._serve(self._machine.release())
 
-    def _wait_sync(self) -> None:
-        wait_sync(self._join(ThreadSignal()), self._clock)
-
-    def _join(self, signal: Signal) -> Rules[None]:
-        ticket = self._machine.enqueue(current_priority())
-        if ticket is None:
-            raise BulkheadFullError(self.name)
-        self._waiters[ticket] = signal
-        try:
-            yield Wait(signal, self._max_wait)
-        except BaseException:
-            if self._give_up(ticket, signal):
-                self._serve(self._machine.release())
-            raise
-        if not self._give_up(ticket, signal):
-            raise BulkheadFullError(self.name)
-
-    def _give_up(self, ticket: _Ticket, signal: Signal) -> bool:
-        """Stop waiting; true when a place has been given meanwhile."""
-        self._waiters.pop(ticket, None)
-        return not self._machine.leave(ticket) and signal.value is True
-
-    def _serve(self, ticket: _Ticket | None) -> None:
+    def _serve(self, ticket: Ticket | None) -> None:
         """Wake the waiter that holds a place now; pass the place on when its loop has gone."""
         while ticket is not None and not self._waiters.pop(ticket).set(True):
             ticket = self._machine.release()

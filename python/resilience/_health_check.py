@@ -8,13 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from resilience._core import Clock
+from resilience._health_probe import check_attempts
 from resilience._timeout import Timeout
 from resilience._types import State, type_name
 from resilience._waiting import SYSTEM_CLOCK, sleep
 
 _log = logging.getLogger("resilience.health_check")
-_SHORTEST, _LONGEST = 0.001, 3600
-_MOST_SUCCESSES = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,12 +44,7 @@ class HealthCheck:
     def __post_init__(self) -> None:
         if not callable(self.check):
             raise TypeError(f"check must be an async function, got {type_name(self.check)}")
-        for name in ("interval", "timeout"):
-            value = getattr(self, name)
-            if not _SHORTEST <= value <= _LONGEST:
-                raise ValueError(f"{name} must be a number of seconds in [0.001, 3600], got {value!r}")
-        if not 1 <= self.successes <= _MOST_SUCCESSES:
-            raise ValueError(f"successes must be an integer in [1, 1000], got {self.successes!r}")
+        check_attempts(self.interval, self.timeout, self.successes)
 
     def prober(self, on_recovery: Callable[[], Any]) -> "CheckProber":
         """Make what a breaker starts and stops."""

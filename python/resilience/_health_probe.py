@@ -20,6 +20,15 @@ _SHORTEST, _LONGEST = 0.001, 3600
 _MOST_SUCCESSES = 1000
 
 
+def check_attempts(interval: float, timeout: float, successes: int) -> None:
+    """Raise ``ValueError`` for what no probe or check can be made with."""
+    for name, value in (("interval", interval), ("timeout", timeout)):
+        if not _SHORTEST <= value <= _LONGEST:
+            raise ValueError(f"{name} must be a number of seconds in [0.001, 3600], got {value!r}")
+    if not 1 <= successes <= _MOST_SUCCESSES:
+        raise ValueError(f"successes must be an integer in [1, 1000], got {successes!r}")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HealthProbe:
     """How to find out whether something is up, without sending it a real call.
@@ -43,12 +52,7 @@ class HealthProbe:
     def __post_init__(self) -> None:
         if not _core.is_probe_url(self.url):
             raise ValueError(f"url must be tcp://host:port or http://host[:port][/path], got {self.url!r}")
-        for name in ("interval", "timeout"):
-            value = getattr(self, name)
-            if not _SHORTEST <= value <= _LONGEST:
-                raise ValueError(f"{name} must be a number of seconds in [0.001, 3600], got {value!r}")
-        if not 1 <= self.successes <= _MOST_SUCCESSES:
-            raise ValueError(f"successes must be an integer in [1, 1000], got {self.successes!r}")
+        check_attempts(self.interval, self.timeout, self.successes)
 
     def prober(self, on_recovery: Callable[[], Any]) -> "BreakerProber":
         """Make what a breaker starts and stops."""

@@ -9,10 +9,11 @@ comes back out.
 # ruff: noqa: SLF001 - the policies of a pipeline know each other
 
 import functools
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterator
 from typing import TYPE_CHECKING, Any
 
 from resilience import _core
+from resilience._streams import items_of
 from resilience._timeout import Timeout
 from resilience._waiting import sleep, sleep_sync
 
@@ -138,7 +139,7 @@ class _AsyncRun:
             if fallback is None or not fallback._matches(error):
                 raise
             answer = fallback._result(*self._call[1:])
-        self._inner, self._timing = _as_stream(answer), _Timing(type(self._members)())
+        self._inner, self._timing = items_of(answer), _Timing(type(self._members)())
         return await self._step(self._inner.__anext__)
 
     async def send(self, value: Any) -> Any:
@@ -215,18 +216,6 @@ async def guarded_async_stream(
             item = await run.throw(error)
         else:
             item = await run.send(sent)
-
-
-async def _as_stream(answer: Any) -> AsyncGenerator[Any, Any]:
-    if hasattr(answer, "__await__"):
-        answer = await answer
-    if hasattr(answer, "__aiter__"):
-        stream: AsyncIterator[Any] = answer
-        async for item in stream:
-            yield item
-    else:
-        for item in answer:
-            yield item
 
 
 class _Run:

@@ -120,7 +120,7 @@ class GuardedAsyncGenerator(_Stream, AsyncGenerator[Any, Any]):
                     await self._inner.aclose()  # it has not started and never will
                     if (answer := run.fallback(*self._call)) is MISSING:
                         raise
-                    self._inner = _items_of(answer)
+                    self._inner = items_of(answer)
             item = await getattr(self._inner, method)(*args)
         except StopAsyncIteration:
             run.end(None)
@@ -224,7 +224,7 @@ class GuardedGenerator(_Stream, Generator[Any, Any, Any]):
         run.leave()
 
 
-async def _items_of(answer: Any) -> AsyncGenerator[Any, None]:
+async def items_of(answer: Any) -> AsyncGenerator[Any, None]:
     """Items of a fallback: of an async or plain iterable, or of one that has to be awaited."""
     if hasattr(answer, "__await__"):
         answer = await answer

@@ -14,11 +14,11 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from caches.peers import DECORATED, GETTERS, KEYS, filled, trivial
 from harness import Row, arguments, interleave, plot_bars, report, save, stopwatch
 
 import resilience
 
-KEYS = [f"key:{number}" for number in range(1_000)]
 ENTRIES = 500_000
 AWAITS = 2_000
 OURS = "resilience, ttl, stats"
@@ -32,81 +32,11 @@ def reading(get: Callable[[str], Any]) -> Callable[[], None]:
     return run
 
 
-def filled(cache: Any) -> Any:
-    for key in KEYS:
-        cache[key] = key
-    return cache
-
-
 def our_hits() -> dict[str, Callable[[], None]]:
     return {
         "resilience, ttl, stats": reading(filled(resilience.Cache(10_000, ttl=300)).get),
         "resilience, ttl, stats, full": reading(filled(resilience.Cache(1_000, ttl=300)).get),
         "resilience lru, ttl, stats": reading(filled(resilience.Cache(10_000, ttl=300, policy="lru")).get),
-    }
-
-
-def make_peers() -> dict[str, Callable[[], Any]]:  # noqa: C901 - one short maker a library
-    def cachebox_lru() -> Any:
-        import cachebox
-
-        return filled(cachebox.LRUCache(10_000)).get
-
-    def cachebox_ttl() -> Any:
-        import cachebox
-
-        return filled(cachebox.TTLCache(10_000, 300)).get
-
-    def cachebox_vttl() -> Any:
-        import cachebox
-
-        cache = cachebox.VTTLCache(10_000)
-        for key in KEYS:
-            cache.insert(key, key, 300)
-        return cache.get
-
-    def cachetools_ttl() -> Any:
-        import cachetools
-
-        return filled(cachetools.TTLCache(10_000, 300)).get
-
-    def lru_dict() -> Any:
-        from lru import LRU
-
-        return filled(LRU(10_000)).get
-
-    def moka() -> Any:
-        import moka_py
-
-        cache = moka_py.Moka(10_000, ttl=300)
-        for key in KEYS:
-            cache.set(key, key)
-        return cache.get
-
-    def theine() -> Any:
-        from datetime import timedelta
-
-        from theine import Cache
-
-        cache = Cache(10_000)
-        for key in KEYS:
-            cache.set(key, key, timedelta(seconds=300))
-        return cache.get
-
-    def lru_cache() -> Any:
-        import functools
-
-        return functools.lru_cache(10_000)(lambda key: key)
-
-    return {
-        "cachebox LRU (no ttl)": cachebox_lru,
-        "cachebox TTL": cachebox_ttl,
-        "cachebox VTTL": cachebox_vttl,
-        "cachetools TTL": cachetools_ttl,
-        "lru-dict (no ttl)": lru_dict,
-        "moka-py, ttl": moka,
-        "theine, ttl": theine,
-        "functools.lru_cache (no ttl)": lru_cache,
     }
 
 
@@ -123,7 +53,7 @@ def available(makers: dict[str, Callable[[], Any]]) -> dict[str, Any]:
 def sync_hits(options: Any) -> dict[str, float]:
     candidates = {"dict.get": reading({key: key for key in KEYS}.get), **our_hits()}
     if not options.no_peers:
-        candidates |= {name: reading(get) for name, get in available(make_peers()).items()}
+        candidates |= {name: reading(get) for name, get in available(GETTERS).items()}
     for run in candidates.values():
         run()
     best = interleave(
@@ -134,49 +64,6 @@ def sync_hits(options: Any) -> dict[str, float]:
     rows = [Row(name, {"ns": best[name] * 1e9, "x dict.get": ratio}) for name, ratio in ratios.items()]
     report("a hit of get(key)", rows)
     return ratios
-
-
-async def trivial(key: str) -> str:
-    return key
-
-
-def async_peers() -> dict[str, Callable[[], Any]]:
-    def alru() -> Any:
-        from async_lru import alru_cache
-
-        return alru_cache(maxsize=1_000, ttl=300)(trivial)
-
-    def aiocache_() -> Any:
-        import aiocache
-
-        return aiocache.cached(ttl=300)(trivial)
-
-    def cashews_() -> Any:
-        from cashews import Cache
-
-        cache = Cache()
-        cache.setup("mem://")
-        return cache(ttl="5m")(trivial)
-
-    def cachebox_() -> Any:
-        import cachebox
-
-        return cachebox.cached(cachebox.TTLCache(1_000, 300))(trivial)
-
-    def theine_() -> Any:
-        from datetime import timedelta
-
-        from theine import Memoize
-
-        return Memoize(1_000, timedelta(seconds=300))(trivial)
-
-    return {
-        "async-lru, ttl": alru,
-        "aiocache": aiocache_,
-        "cashews": cashews_,
-        "cachebox TTL": cachebox_,
-        "theine": theine_,
-    }
 
 
 def awaiting(runner: asyncio.Runner, function: Callable[[str], Any]) -> Callable[[], float]:
@@ -197,7 +84,7 @@ def async_hits(options: Any) -> dict[str, float]:
 def async_hits_on(runner: asyncio.Runner, options: Any) -> dict[str, float]:
     found = {"bare await": trivial, OURS: resilience.cache(ttl=300)(trivial)}
     if not options.no_peers:
-        found |= available(async_peers())
+        found |= available(DECORATED)
     candidates = {}
     for name, function in found.items():
         try:

@@ -22,5 +22,7 @@ void register_forecast(pybind11::module_& module);
 void register_system_probe(pybind11::module_& module);
 void register_allocator(pybind11::module_& module);
 void register_allocator_monitor(pybind11::module_& module);
+void register_request_metrics(pybind11::module_& module);
+void register_request_gate(pybind11::module_& module);
 
 }  // namespace resilience::bindings

@@ -12,6 +12,9 @@
 // - release(Call*): ended from outside, without a verdict.
 // - fail(Call*): ended from outside, with the exception that is set now.
 // - Stepping: lives on the stack, made of a Call*, while code of the call runs.
+// - Optional: drop(Call*), which empties own fields that outlive the call; complete(PyTypeObject&), which
+// adds
+//   to the type before it is readied.
 //
 // A driver calls finish() once it has a result or an error to give.
 //
@@ -35,7 +38,7 @@ constexpr Py_ssize_t kInlineArguments = 6;
 enum class Phase : unsigned char { kCreated, kRunning, kSuspended, kClosed };
 
 struct CallFrame {
-  PyObject_HEAD Guard* guard;
+  PyObject_HEAD Guard* guard;  // null for a call that is under none
   PyObject* function;  // with arguments still to be called; null when `inner` is the function's own coroutine
   PyObject* inner;     // the iterator being stepped, once there is one
   PyObject* kwnames;
@@ -126,7 +129,7 @@ class CallType {
       Py_DECREF(reinterpret_cast<PyObject*>(self));
       return nullptr;
     }
-    self->guard = reinterpret_cast<Guard*>(Py_NewRef(reinterpret_cast<PyObject*>(guard)));
+    self->guard = reinterpret_cast<Guard*>(Py_XNewRef(reinterpret_cast<PyObject*>(guard)));
     self->function = Py_NewRef(function);
     self->phase = Phase::kCreated;
     return reinterpret_cast<PyObject*>(self);
@@ -169,6 +172,9 @@ class CallType {
     type.tp_iternext = iternext;
     type.tp_methods = methods;
     type.tp_getset = call_properties;
+    if constexpr (requires { Driver::complete(type); }) {
+      Driver::complete(type);
+    }
     return PyType_Ready(&type) == 0 &&
            PyModule_AddObjectRef(module, name, reinterpret_cast<PyObject*>(&type)) == 0;
   }
@@ -334,8 +340,15 @@ class CallType {
     return Driver::traverse(self, visit, arg);
   }
 
+  static void drop_own([[maybe_unused]] Call* self) {
+    if constexpr (requires { Driver::drop(self); }) {
+      Driver::drop(self);
+    }
+  }
+
   // Cycles through a call are broken at its arguments and what it waits for; what names it stays.
   static int clear(PyObject* object) {
+    drop_own(as_call(object));
     drop_arguments(as_call(object));
     Py_CLEAR(as_call(object)->inner);
     return 0;
@@ -351,6 +364,7 @@ class CallType {
     }
     hold_while_clearing(object);
     self->phase = Phase::kClosed;
+    drop_own(self);
     drop_arguments(self);
     Py_CLEAR(self->inner);
     Py_CLEAR(self->function);

@@ -20,4 +20,6 @@ PYBIND11_MODULE(_core, module) {
   register_system_probe(module);
   register_allocator(module);
   register_allocator_monitor(module);
+  register_request_metrics(module);
+  register_request_gate(module);
 }

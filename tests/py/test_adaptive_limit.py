@@ -4,9 +4,10 @@ import asyncio
 
 import pytest
 
-from policy_support import Gate, settle
 from resilience import BulkheadFullError, CallTimeoutError, adaptive_limit, priority
 from resilience.testing import ManualClock
+from support.policies import Gate
+from support.until import settle
 
 ALGORITHMS = ["gradient2", "vegas", "aimd"]
 

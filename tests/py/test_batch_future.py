@@ -10,9 +10,10 @@ from collections.abc import Awaitable, Coroutine
 
 import pytest
 
-from batcher_support import PoisonedError, Recorder, add_many, poisoned_by, settle
 from resilience import RequestBatcher
 from resilience.testing import ManualClock
+from support.batches import PoisonedError, Recorder, add_many, poisoned_by
+from support.until import settle
 
 
 def make(size=10, process=None, **settings):

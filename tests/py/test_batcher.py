@@ -7,9 +7,10 @@ import threading
 
 import pytest
 
-from batcher_support import Recorder, add_many, settle, wait_for
 from resilience import BatcherClosedError, BatchQueueFullError, CallTimeoutError, RequestBatcher
 from resilience.testing import ManualClock
+from support.batches import Recorder, add_many, wait_for
+from support.until import settle
 
 
 async def test_a_full_batch_goes_at_once():

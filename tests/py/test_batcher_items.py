@@ -4,9 +4,10 @@ import asyncio
 
 import pytest
 
-from batcher_support import PoisonedError, Recorder, add_many, poisoned_by, settle
 from resilience import RequestBatcher, priority
 from resilience.testing import ManualClock
+from support.batches import PoisonedError, Recorder, add_many, poisoned_by
+from support.until import settle
 
 
 async def test_equal_ids_are_separate_items_and_results_keep_the_order_of_items():

@@ -8,9 +8,10 @@ import threading
 
 import pytest
 
-from batcher_support import PoisonedError, Recorder, add_many, poisoned_by, settle
 from resilience import RequestBatcher
 from resilience.testing import ManualClock
+from support.batches import PoisonedError, Recorder, add_many, poisoned_by
+from support.until import settle
 
 
 def run_loops(*mains):

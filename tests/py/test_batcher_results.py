@@ -5,9 +5,10 @@ import collections
 
 import pytest
 
-from batcher_support import PoisonedError, add_many, poisoned_by, settle
 from resilience import BatchError, RequestBatcher
 from resilience.testing import ManualClock
+from support.batches import PoisonedError, add_many, poisoned_by
+from support.until import settle
 
 
 @pytest.mark.parametrize(

@@ -5,9 +5,10 @@ import threading
 
 import pytest
 
-from policy_support import Gate, settle
 from resilience import BulkheadFullError, bulkhead, priority
 from resilience.testing import ManualClock
+from support.policies import Gate
+from support.until import settle
 
 
 async def test_more_calls_than_places_are_rejected():

@@ -114,6 +114,7 @@ async def test_the_matrix_in_one_loop(who, when, invalidate):
 
     await play(load, lambda: f(1), who, when, (lambda: f.invalidate(1)) if invalidate else nothing)
     await check_afterwards(f, load, who, when, invalidate)
+    assert await f(1) == load.started, "and what was loaded last is kept"
 
 
 @pytest.mark.parametrize(("who", "when", "invalidate"), list(itertools.product(WHO, WHEN, (False, True))))

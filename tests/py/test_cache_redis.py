@@ -242,6 +242,7 @@ async def test_a_flushed_server_empties_the_local_level(levels):
     await eventually(lambda: listening(tiered))
     await tiered.remote.client().flushall()
     await eventually(lambda: tiered.local.peek("a") is None)
+    assert await tiered.get("a") is None
 
 
 async def test_cancelled_operations_leave_no_answer_for_others(redis_server):

@@ -6,13 +6,13 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from breaker_support import UpstreamError, fail, open_it, succeed
 from resilience import (
     BulkheadFullError,
     CircuitBreaker,
     CircuitOpenError,
     State,
 )
+from support.breakers import UpstreamError, fail, open_it, succeed
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from breaker_support import UpstreamError, fail, succeed
 from resilience import (
     CallFailed,
     CallRejected,
@@ -17,6 +16,7 @@ from resilience import (
     State,
     StateChanged,
 )
+from support.breakers import UpstreamError, fail, succeed
 
 
 @pytest.fixture

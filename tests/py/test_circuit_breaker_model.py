@@ -9,7 +9,7 @@ import random
 import pytest
 from hypothesis import HealthCheck, settings, stateful, strategies as st
 
-from breaker_model import ENDINGS, Pair
+from support.breaker_model import ENDINGS, Pair
 
 STEPS = int(os.environ.get("RESILIENCE_MODEL_STEPS", "4000"))
 RUN = 50  # steps with one breaker

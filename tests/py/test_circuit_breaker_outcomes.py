@@ -2,7 +2,6 @@
 
 import pytest
 
-from breaker_support import UpstreamError, fail
 from resilience import (
     BulkheadFullError,
     CallTimeoutError,
@@ -10,6 +9,7 @@ from resilience import (
     CircuitOpenError,
     State,
 )
+from support.breakers import UpstreamError, fail
 
 
 @pytest.fixture

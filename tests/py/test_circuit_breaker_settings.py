@@ -3,12 +3,12 @@
 import pytest
 
 import resilience
-from breaker_support import UpstreamError
 from resilience import (
     CircuitBreaker,
     CircuitBreakerConfig,
     State,
 )
+from support.breakers import UpstreamError
 
 
 @pytest.fixture

@@ -4,8 +4,8 @@ import pickle
 
 import pytest
 
-from config_faults import COUNT, generated
 from resilience import ConfigError, configure, get_all_circuit_breakers, get_circuit_breaker
+from support.config_faults import COUNT, generated
 
 pytestmark = pytest.mark.usefixtures("clean_configuration")
 

@@ -9,11 +9,11 @@ import pytest
 import command_line
 import replay as replaying
 from allocation import Allocation
-from example_support import example_server
 from replay import Recording, Replay, generate
 from resilience.allocator import PredictiveResourceAllocator
 from resilience.fastapi import RequestMetrics
 from settings import Settings
+from support.example import example_server
 
 STEP = 1800.0
 WEEK = 336  # steps

@@ -2,7 +2,7 @@
 
 import pytest
 
-from example_support import Program, example_server
+from support.example import Program, example_server
 
 STATUS = "/api/test/circuit-breaker/status"
 TRIGGER = "/api/test/circuit-breaker/trigger-failure"

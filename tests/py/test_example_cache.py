@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from example_support import example_server
+from support.example import example_server
 from support.redis_server import redis_server
 
 __all__ = ["redis_server"]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from example_support import example_server
+from support.example import example_server
 
 CONFIGURATION = Path(__file__).parent / "support" / "schemathesis.toml"
 EXAMPLES = os.environ.get("RESILIENCE_CONTRACT_EXAMPLES", "10")

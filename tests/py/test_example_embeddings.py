@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from example_support import EXAMPLE, Program, example_server
+from support.example import EXAMPLE, Program, example_server
 
 sys.path.insert(0, str(EXAMPLE))
 

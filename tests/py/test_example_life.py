@@ -8,7 +8,7 @@ import aiohttp
 import pytest
 
 from auth import hash_password
-from example_support import call, example_server
+from support.example import call, example_server
 
 USERS = json.dumps({"ann": hash_password("right")})
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}

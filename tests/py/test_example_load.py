@@ -9,10 +9,10 @@ from itertools import pairwise
 
 import pytest
 
-from example_support import EXAMPLE, example_server
 from load_report import Outage, Sample, judge_outage
 from load_shape import COMMANDS, EMBEDDINGS, PROMPTS, shape
 from load_trace import generate, load_arrivals
+from support.example import EXAMPLE, example_server
 
 
 def test_generated_arrivals_have_the_statistics_of_the_recording():

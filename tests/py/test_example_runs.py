@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from example_support import Program, example_server
+from support.example import Program, example_server
 from support.postgres_server import postgres_server  # noqa: F401 - a fixture
 
 

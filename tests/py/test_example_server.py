@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from example_support import Program, example_server
+from support.example import Program, example_server
 
 PROBLEM = "application/problem+json"
 

@@ -7,8 +7,8 @@ import sys
 import pytest
 
 import settings_page
-from example_support import EXAMPLE
 from settings import Settings
+from support.example import EXAMPLE
 from validate_env import problems
 
 SCRIPT = EXAMPLE / "validate_env.sh"

@@ -10,8 +10,8 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from example_support import EXAMPLE, call, example_process, example_server
 from settings import Settings
+from support.example import EXAMPLE, call, example_process, example_server
 
 
 def started(process, words):

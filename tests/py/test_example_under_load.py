@@ -11,8 +11,8 @@ import sys
 import aiohttp
 import pytest
 
-from example_support import EXAMPLE, PYTHON_PATH, call, example_server
 from settings import Settings
+from support.example import EXAMPLE, PYTHON_PATH, call, example_server
 from support.steady_load import Outcome, send_steadily, until_not_ready
 from support.until import until
 

@@ -7,7 +7,7 @@ import zlib
 import pytest
 
 import workspace as module
-from example_support import call, example_server
+from support.example import call, example_server
 from workspace import BadPathError, Workspace, WorkspaceFullError
 
 LEADING_OUT = [

@@ -4,8 +4,9 @@ import asyncio
 
 import pytest
 
-from policy_support import Flaky, Gate, settle
 from resilience import CircuitBreaker, Pipeline, bulkhead, fallback, retry
+from support.policies import Flaky, Gate
+from support.until import settle
 
 
 async def test_a_value_answers_the_librarys_own_errors():

@@ -10,6 +10,7 @@ from fastapi.responses import JSONResponse, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from resilience import CircuitBreaker, CircuitOpenError, State
+from resilience._core import ManualClock
 from resilience.fastapi import (
     Admission,
     EndpointConfig,
@@ -330,18 +331,18 @@ async def test_requests_in_progress_are_counted_and_leave_when_cancelled(app):
 
 
 def test_the_last_minute_is_summarised_and_forgotten():
-    now = 1_000.0
-    metrics = RequestMetrics(clock=lambda: now)
+    clock = ManualClock(1_000.0)
+    metrics = RequestMetrics(clock=clock)
     for status, seconds in ((200, 0.010), (200, 0.020), (500, 0.100)):
         metrics.observe("GET", "/x", status, seconds)
-    now = 1_030.0
+    clock.advance(30)
     minute = metrics.last_minute()
     assert (minute.requests, minute.errors, minute.span) == (3, 1, 30.0)
     assert minute.mean == pytest.approx(0.130 / 3)
     assert minute.p50 == pytest.approx(0.020, rel=0.1)
     assert minute.p99 == pytest.approx(0.100, rel=0.1)
     assert minute.success_rate == pytest.approx(2 / 3)
-    now = 1_061.0
+    clock.advance(31)
     assert metrics.last_minute().requests == 0
     assert metrics.last_minute().p99 is None
 

@@ -4,9 +4,9 @@ import asyncio
 
 import pytest
 
-from policy_support import settle
 from resilience import CallTimeoutError, timeout
 from resilience.testing import FaultInjector, ManualClock
+from support.until import settle
 
 
 async def outcomes(faults, calls=1_000):

@@ -6,8 +6,8 @@ one departs from them on purpose.
 
 import pytest
 
-from field_ways import WAYS
 from resilience import CircuitBreaker, CircuitOpenError, State
+from support.field_ways import WAYS
 
 pytestmark = pytest.mark.parametrize("way", WAYS, ids=lambda way: way.__name__)
 

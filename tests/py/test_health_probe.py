@@ -122,6 +122,7 @@ async def test_a_breaker_that_opens_outside_of_any_loop_is_probed_too():
         thread.start()
         await until(lambda: upstream.asked >= 2 and breaker.state is State.CLOSED)
         thread.join()
+        assert breaker.state is State.CLOSED
 
 
 @pytest.mark.parametrize(

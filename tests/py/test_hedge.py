@@ -4,9 +4,9 @@ import asyncio
 
 import pytest
 
-from policy_support import settle
 from resilience import CallTimeoutError, CircuitBreaker, Pipeline, RetryBudget, bulkhead, hedge, rate_limit
 from resilience.testing import ManualClock
+from support.until import settle
 
 
 class Racers:

@@ -4,11 +4,11 @@ import asyncio
 
 import pytest
 
-from policy_support import settle
 from resilience.providers import LLMRouter, Provider, ProviderConnectionError, ProviderStatusError
 from resilience.providers._llm.kinds import KINDS
 from resilience.testing import ManualClock
 from support.llm import answer, provider
+from support.until import settle
 
 STEP = 0.1
 OUTAGE = 600  # steps

@@ -6,7 +6,6 @@ import random
 
 import pytest
 
-from policy_support import settle
 from resilience import AllProvidersFailedError, RateLimitedError, State
 from resilience.providers import (
     Budget,
@@ -22,6 +21,7 @@ from resilience.providers._llm.ledger import Call, Ledger
 from resilience.providers._llm.token_rate import TokenRate
 from resilience.testing import ManualClock
 from support.llm import answer, provider
+from support.until import settle
 
 PRICE = Price(2.0, 10.0)  # dollars a million tokens
 MILLION = answer(usage=(500_000, 100_000))  # costs 2 dollars

@@ -7,7 +7,6 @@ from collections import Counter
 
 import pytest
 
-from policy_support import settle
 from resilience import AllProvidersFailedError, CircuitOpenError, State
 from resilience.providers import (
     AnswerTooLargeError,
@@ -25,6 +24,7 @@ from resilience.providers import (
 )
 from resilience.testing import ManualClock
 from support.llm import answer, provider
+from support.until import settle
 
 DOWN = ProviderConnectionError("first", "no route to host")
 BUSY = ProviderStatusError("first", "slow down", 429, 40.0)

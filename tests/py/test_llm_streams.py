@@ -5,7 +5,6 @@ import contextlib
 
 import pytest
 
-from policy_support import settle
 from resilience import AllProvidersFailedError, CallTimeoutError, State
 from resilience.providers import (
     BadRequestError,
@@ -17,6 +16,7 @@ from resilience.providers import (
 )
 from resilience.testing import ManualClock
 from support.llm import chunk, provider
+from support.until import settle
 
 WHOLE = [chunk("one "), chunk("two"), chunk(reason="stop"), chunk(usage=(9, 4))]
 DOWN = ProviderConnectionError("first", "no route to host")

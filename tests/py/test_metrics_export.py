@@ -8,10 +8,10 @@ import pytest
 from fastapi import FastAPI
 from prometheus_client.parser import text_string_to_metric_families
 
-from example_support import example_server
 from resilience import get_circuit_breaker
 from resilience.fastapi import install, lifespan
 from resilience.observability import Family, WorkerShare, batcher_families, breaker_families, cache_families
+from support.example import example_server
 
 GONE_PID = 2**22 + 1  # above the largest process id that Linux gives out
 

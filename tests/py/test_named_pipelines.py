@@ -5,7 +5,6 @@ import ssl
 
 import pytest
 
-from policy_support import Flaky, Gate, settle
 from resilience import (
     BulkheadFullError,
     ConfigError,
@@ -14,6 +13,8 @@ from resilience import (
     get_circuit_breaker,
     get_pipeline,
 )
+from support.policies import Flaky, Gate
+from support.until import settle
 
 pytestmark = pytest.mark.usefixtures("clean_configuration")
 

@@ -43,6 +43,31 @@ def test_importing_starts_no_thread():
     assert run(f"import os, resilience, threading; print(threading.active_count(), {tasks})") == ["1", "1"]
 
 
-@pytest.mark.parametrize("module", ["yaml", "redis", "httpx", "fastapi", "starlette", "sqlalchemy", "rich"])
+OPTIONAL = [
+    "yaml",
+    "redis",
+    "hiredis",
+    "msgpack",
+    "httpx",
+    "httpx2",
+    "aiohttp",
+    "fastapi",
+    "starlette",
+    "prometheus_client",
+    "jwt",
+    "sqlalchemy",
+    "asyncpg",
+    "aiosqlite",
+    "opentelemetry",
+    "openai",
+    "anthropic",
+    "psutil",
+    "rich",
+    "uvicorn",
+    "numpy",
+]
+
+
+@pytest.mark.parametrize("module", OPTIONAL)
 def test_importing_loads_no_optional_dependency(module):
     assert run(f"import sys, resilience; print({module!r} in sys.modules)") == ["False"]

@@ -8,7 +8,6 @@ import weakref
 
 import pytest
 
-from policy_support import Flaky, Gate, settle
 from resilience import (
     BulkheadFullError,
     CallTimeoutError,
@@ -28,6 +27,8 @@ from resilience import (
     timeout,
 )
 from resilience.testing import FaultInjector, ManualClock
+from support.policies import Flaky, Gate
+from support.until import settle
 
 
 def everything(clock, **policies):

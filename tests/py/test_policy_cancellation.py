@@ -8,7 +8,6 @@ import random
 
 import pytest
 
-from policy_support import settle
 from resilience import (
     CircuitBreaker,
     Pipeline,
@@ -20,6 +19,7 @@ from resilience import (
     retry,
 )
 from resilience.testing import ManualClock
+from support.until import settle
 
 CALLS = 100_000
 AT_ONCE = 200

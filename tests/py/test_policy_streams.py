@@ -5,7 +5,6 @@ import inspect
 
 import pytest
 
-from policy_support import settle
 from resilience import (
     BulkheadFullError,
     CallTimeoutError,
@@ -17,6 +16,7 @@ from resilience import (
     timeout,
 )
 from resilience.testing import ManualClock
+from support.until import settle
 
 
 def quick_retry(**settings):

@@ -5,9 +5,9 @@ import threading
 
 import pytest
 
-from policy_support import settle
 from resilience import RateLimitedError, priority, rate_limit
 from resilience.testing import ManualClock
+from support.until import settle
 
 
 async def answer(value=None):

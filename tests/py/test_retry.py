@@ -6,7 +6,6 @@ from email.utils import formatdate
 
 import pytest
 
-from policy_support import Flaky, settle
 from resilience import (
     CallTimeoutError,
     CircuitBreaker,
@@ -22,6 +21,8 @@ from resilience import (
     retry,
 )
 from resilience.testing import ManualClock
+from support.policies import Flaky
+from support.until import settle
 
 
 def quick(**settings):

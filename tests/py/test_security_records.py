@@ -14,11 +14,11 @@ import msgpack
 import pytest
 import redis
 
-from example_support import example_server
 from resilience import Cache, CircuitBreaker, RedisCache, State, TieredCache, cache
 from resilience._allocator import history_file
 from resilience.allocator import PredictiveResourceAllocator
 from resilience.testing import ManualClock
+from support.example import example_server
 from support.redis_server import redis_server
 
 __all__ = ["redis_server"]

@@ -8,7 +8,7 @@ import traceback
 import pytest
 
 from resilience import CircuitBreaker, CircuitOpenError, State
-from stream_support import counting, counting_plainly, totals
+from support.streams import counting, counting_plainly, totals
 
 
 @pytest.fixture

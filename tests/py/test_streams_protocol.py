@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from resilience import CircuitBreaker, CircuitOpenError, State
-from stream_support import counting, counting_plainly, totals
+from support.streams import counting, counting_plainly, totals
 
 
 @pytest.fixture

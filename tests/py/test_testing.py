@@ -172,7 +172,8 @@ def test_a_test_may_ask_for_no_policies():
 
 @pytest.mark.usefixtures("resilience_registry")
 def test_a_test_may_ask_to_leave_no_breakers():
-    get_circuit_breaker("made by a test", failure_threshold=1)
+    made = get_circuit_breaker("made by a test", failure_threshold=1)
+    assert get_all_circuit_breakers()["made by a test"] is made
 
 
 def test_and_then_none_is_left():

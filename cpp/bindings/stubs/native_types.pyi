@@ -2,7 +2,7 @@
 # a class stay, and stubtest compares the outcome with the extension. What is bound by pybind11 needs nothing here.
 # Names with a leading underscore may be helpers that exist only for types.
 from asyncio import AbstractEventLoop, Future
-from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Hashable, Iterable, MutableMapping
 from contextvars import Context, ContextVar
 from types import CodeType, FrameType, GenericAlias, TracebackType
 from typing import Any, Generic, NoReturn, ParamSpec, Self, TypeVar, final
@@ -245,3 +245,59 @@ class CachedCall(Generic[_R_co]):
 
 def adopt_cache_methods(subclass: type[_R], /) -> type[_R]: ...
 def make_cached_function(*args: Any) -> CachedFunction: ...
+def response_key(
+    scope: MutableMapping[str, Any], subject_of: Callable[[Any], Hashable] | None, /
+) -> tuple[str, bytes | None, str, bytes, Hashable] | None: ...
+
+class RequestGate:
+    app: Callable[..., Awaitable[None]]
+    def __init__(
+        self,
+        app: Callable[..., Awaitable[None]],
+        *,
+        metrics: RequestMetrics,
+        endpoints: object,
+        endpoint_names: set[str],
+        admission: object,
+        lifecycle: object,
+        correlation: ContextVar[str | None],
+    ) -> None: ...
+    @classmethod
+    def _call_natively(cls) -> None: ...
+    def _pass(
+        self,
+        scope: MutableMapping[str, Any],
+        receive: Callable[[], Awaitable[MutableMapping[str, Any]]],
+        send: Callable[[MutableMapping[str, Any]], Awaitable[None]],
+    ) -> Awaitable[None]: ...
+
+@final
+class RequestPass:
+    @property
+    def cr_await(self) -> Any: ...
+    @property
+    def cr_code(self) -> CodeType | None: ...
+    @property
+    def cr_frame(self) -> FrameType | None: ...
+    @property
+    def cr_origin(self) -> tuple[tuple[str, int, str], ...] | None: ...
+    @property
+    def cr_running(self) -> bool: ...
+    @property
+    def cr_suspended(self) -> bool: ...
+    __name__: str
+    __qualname__: str
+    def __call__(self, message: MutableMapping[str, Any], /) -> Awaitable[None]: ...
+    def __await__(self) -> Self: ...
+    def __iter__(self) -> Self: ...
+    def __next__(self) -> Any: ...
+    def __del__(self) -> None: ...
+    def send(self, value: Any, /) -> Any: ...
+    def throw(
+        self,
+        typ: type[BaseException] | BaseException,
+        val: BaseException | object = None,
+        tb: TracebackType | None = None,
+        /,
+    ) -> Any: ...
+    def close(self) -> None: ...

@@ -87,6 +87,10 @@ class Admission:
         finally:
             adaptive._machine.release(started, outcome)  # noqa: SLF001
 
+    def is_calm(self) -> bool:
+        """Tell whether the event loop keeps up: nobody is refused for its lag."""
+        return self.lag is None or self._present_lag(self.lag) <= self.max_lag
+
     def refuses(self, active: int, priority: Priority) -> bool:
         """Decide on one more request beside `active` others, and count a refusal."""
         if active < self.limit * _SHARE[priority] and not self._lags(priority):
@@ -97,10 +101,13 @@ class Admission:
     def _lags(self, priority: Priority) -> bool:
         if self.lag is None or priority is Priority.CRITICAL:
             return False
+        return self._present_lag(self.lag) > self.max_lag * (1 + (priority is Priority.NORMAL))
+
+    def _present_lag(self, lag: Callable[[], float]) -> float:
         now = monotonic()
         if now - self._lag_read_at > _LAG_AGE:  # the gauge measures ten times a second
-            self._lag, self._lag_read_at = self.lag(), now
-        return self._lag > self.max_lag * (1 + (priority is Priority.NORMAL))
+            self._lag, self._lag_read_at = lag(), now
+        return self._lag
 
 
 def _outcome_of(status: int, *, rejected: bool) -> Literal["success", "ignored", "dropped"]:

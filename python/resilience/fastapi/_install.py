@@ -10,6 +10,7 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp
 
 from resilience._adaptive_limit import AdaptiveLimit
+from resilience._core import route_of
 from resilience._loop_lag import LoopLag
 from resilience.fastapi._admin import AdminPolicy
 from resilience.fastapi._admission import Admission
@@ -24,7 +25,7 @@ from resilience.fastapi._health import (
     health_router,
 )
 from resilience.fastapi._metrics import MetricSources, dependency_families, http_families, metrics_router
-from resilience.fastapi._middleware import ResilienceMiddleware, route_of
+from resilience.fastapi._middleware import ResilienceMiddleware
 from resilience.fastapi._openapi import describe_problems
 from resilience.fastapi._problems import add_problem_handlers
 from resilience.fastapi._request_metrics import RequestMetrics
@@ -95,7 +96,8 @@ def install(
         endpoints=state.endpoints,
         admission=state.admission,
         max_body_bytes=config.max_body_bytes,
-        cache=_traced(cache),
+        cache=cache,
+        tracing=_tracing(),
         lifecycle=state.lifecycle,
     )
     add_problem_handlers(app)
@@ -106,16 +108,15 @@ def install(
     return state
 
 
-def _traced(cache: Callable[[ASGIApp], ASGIApp] | None) -> Callable[[ASGIApp], ASGIApp] | None:
-    """Return what wraps the application: the cache, and around it spans where OpenTelemetry is installed."""
+def _tracing() -> Callable[[ASGIApp], ASGIApp] | None:
+    """Return what puts spans around the application, should anybody want to see them; None without OpenTelemetry."""
     try:
-        from resilience.observability.tracing import RequestSpans
+        from resilience.observability.tracing import RequestSpans, has_provider
     except ModuleNotFoundError:
-        return cache
+        return None
 
     def wrap(app: ASGIApp) -> ASGIApp:
-        inner = app if cache is None else cache(app)
-        return RequestSpans(inner, correlation_id=correlation_id, route_of=route_of)
+        return RequestSpans(app, correlation_id=correlation_id, route_of=route_of) if has_provider() else app
 
     return wrap
 

@@ -2,6 +2,9 @@
 
 Pure ASGI on purpose: Starlette's `BaseHTTPMiddleware` runs the application in another task, which loses
 context variables, delays cancellation and buffers streams.
+
+The pass itself is native (`request_gate.hpp`): it names and counts a request, and lets one through that is surely
+admitted, has no body and no settings of its own. Whatever needs a decision is here.
 """
 
 import logging
@@ -14,24 +17,19 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from resilience import _core
 from resilience.fastapi import _body, _correlation
 from resilience.fastapi._admission import Admission
 from resilience.fastapi._endpoint_call import serve_endpoint
 from resilience.fastapi._endpoints import EndpointPolicy, EndpointTable, Priority
 from resilience.fastapi._health import Lifecycle
 from resilience.fastapi._problems import problem_response
-from resilience.fastapi._request_metrics import PROBES, UNMATCHED, RequestMetrics
-
-_NOTHING: dict[str, object] = {}
-_CLOSE = (b"connection", b"close")
-_READ_HEADERS = frozenset({_correlation.HEADER, b"content-length", b"transfer-encoding"})
-
-Headers = list[tuple[bytes, bytes]]
+from resilience.fastapi._request_metrics import RequestMetrics
 
 _log = logging.getLogger("resilience.fastapi")
 
 
-class ResilienceMiddleware:
+class ResilienceMiddleware(_core.RequestGate):
     """Correlation ids, metrics, admission, body limits, and each endpoint's breaker, deadline and fallback.
 
     An exception that reaches it before the response began becomes a 500 problem and is logged with its
@@ -44,6 +42,7 @@ class ResilienceMiddleware:
         admission: What is refused under overload; limits in progress at 1,000 by default.
         max_body_bytes: Longest request body where an endpoint sets no other.
         cache: Wraps the application in one that answers from stored responses; none by default.
+        tracing: Wraps that once more, when the first request comes; not at all by default.
         lifecycle: While it drains, every connection is closed after its response.
     """
 
@@ -56,67 +55,45 @@ class ResilienceMiddleware:
         admission: Admission | None = None,
         max_body_bytes: int = _body.DEFAULT_MAX_BODY,
         cache: Callable[[ASGIApp], ASGIApp] | None = None,
+        tracing: Callable[[ASGIApp], ASGIApp] | None = None,
         lifecycle: Lifecycle | None = None,
     ) -> None:
         if max_body_bytes < 0:
             raise ValueError(f"max_body_bytes must be at least 0, got {max_body_bytes!r}")
-        self.app = app if cache is None else cache(app)
         self.metrics = metrics if metrics is not None else RequestMetrics()
-        self._endpoints = endpoints if endpoints is not None else EndpointTable()
         self._admission = admission if admission is not None else Admission()
         self._max_body = max_body_bytes
-        self._lifecycle = lifecycle if lifecycle is not None else Lifecycle()
+        endpoints = endpoints if endpoints is not None else EndpointTable()
+        inner = app if cache is None else cache(app)
+        super().__init__(
+            inner if tracing is None else _Untraced(self, inner, tracing),
+            metrics=self.metrics._machine,  # noqa: SLF001 - the native pass counts directly
+            endpoints=endpoints,
+            endpoint_names=endpoints.names,
+            admission=self._admission,
+            lifecycle=lifecycle if lifecycle is not None else Lifecycle(),
+            correlation=_correlation.current,
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI connection."""
-        if scope["type"] != "http":
-            await self._serve_other(scope, receive, send)
-            return
-        # Few frames and one closure: what is called for each request is most of its price.
-        identity, has_body = _read(scope["headers"])
-        status = 0
-        lifecycle = self._lifecycle
+        await self._pass(scope, receive, send)
 
-        def marked(message: Message) -> Awaitable[None]:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-                message["headers"] = [*message.get("headers", ()), (_correlation.HEADER, identity)]
-                if lifecycle.is_draining:
-                    message["headers"].append(_CLOSE)
-            return send(message)
-
-        metrics = self.metrics
-        token = _correlation.current.set(identity.decode("ascii"))
-        started = perf_counter()
-        metrics.active += 1
-        try:
-            policy = self._endpoints.find(scope)
-            if self._refuses(scope, policy):
-                busy = problem_response(HTTPStatus.SERVICE_UNAVAILABLE, "The service is busy.")
-                await busy(scope, receive, marked)
-            elif has_body or policy is not None or self._admission.adaptive is not None:
-                await self._protect(policy, scope, receive, marked)
-            else:
-                await self.app(scope, receive, marked)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the client gets an answer
-            await _answer_instead(error, status)(scope, receive, marked)
-        finally:
-            metrics.active -= 1
-            metrics.observe(scope["method"], route_of(scope), status, perf_counter() - started)
-            _correlation.current.reset(token)
-
-    async def _protect(
+    async def _serve_closely(
         self, policy: EndpointPolicy | None, scope: Scope, receive: Receive, send: Send
     ) -> None:
-        """Limit a request's body, and serve it by its endpoint's policy."""
+        """Serve a request that may be refused, has a body to limit, or an endpoint's policy."""
+        if self._refuses(scope, policy):
+            busy = problem_response(HTTPStatus.SERVICE_UNAVAILABLE, "The service is busy.")
+            await busy(scope, receive, send)
+            return
         receive = self._with_body_limit(policy, scope, receive)
         app = self.app if policy is None else partial(serve_endpoint, policy, self.app)
         await self._admission.serve(app, scope, receive, send)
 
     def _refuses(self, scope: Scope, policy: EndpointPolicy | None) -> bool:
         """Decide whether the service is too busy for a request; probes are always served."""
-        if scope["path"] in PROBES:
+        if _core.RequestMetrics.is_probe(scope["path"]):
             return False
         priority = Priority.NORMAL if policy is None else policy.config.priority
         return self._admission.refuses(self.metrics.active - 1, priority)
@@ -133,6 +110,10 @@ class ResilienceMiddleware:
                 return _body.limited(receive, limit)
         return receive
 
+    def _answer(self, error: Exception, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        """Answer in place of the application, which failed before its response began."""
+        return _response_to(error)(scope, receive, send)
+
     async def _serve_other(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":
             await self._serve_websocket(scope, receive, send)
@@ -140,7 +121,7 @@ class ResilienceMiddleware:
             await self.app(scope, receive, send)
 
     async def _serve_websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
-        identity = _read(scope["headers"])[0]
+        identity, _ = _core.read_headers(scope["headers"])
         header = (_correlation.HEADER, identity)
 
         def marked(message: Message) -> Awaitable[None]:
@@ -155,35 +136,33 @@ class ResilienceMiddleware:
             await self.app(scope, receive, marked)
         finally:
             self.metrics.websockets -= 1
-            self.metrics.observe("WEBSOCKET", route_of(scope), 101, perf_counter() - started)
+            self.metrics.observe("WEBSOCKET", _core.route_of(scope), 101, perf_counter() - started)
             _correlation.current.reset(token)
 
 
-def _read(headers: Headers) -> tuple[bytes, bool]:
-    """Return the request's correlation id, made when it has no good one, and whether it announces a body."""
-    identity, has_body = None, False
-    for name, value in headers:
-        if name in _READ_HEADERS:
-            if name != _correlation.HEADER:
-                has_body = True
-            elif identity is None:
-                identity = _correlation.accepted(value)
-    return identity or _correlation.new(), has_body
+ResilienceMiddleware._call_natively()  # noqa: SLF001 - of its own base
 
 
-def _answer_instead(error: Exception, status: int) -> Response:
-    """Return what is answered for an exception; raise it on when a response has begun: the server cuts it off."""
-    if status:
-        raise error
+class _Untraced:
+    """Stands in for the traced application until the first request, when whoever wants to see traces has said so."""
+
+    def __init__(
+        self, gate: ResilienceMiddleware, app: ASGIApp, tracing: Callable[[ASGIApp], ASGIApp]
+    ) -> None:
+        self.app = app
+        self._gate = gate
+        self._tracing = tracing
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            self._gate.app = self._tracing(self.app)
+            await self._gate.app(scope, receive, send)
+        else:
+            await self.app(scope, receive, send)
+
+
+def _response_to(error: Exception) -> Response:
     if isinstance(error, HTTPException):
         return problem_response(error.status_code, error.detail)
     _log.error("request %s failed", _correlation.correlation_id(), exc_info=error)
     return problem_response(HTTPStatus.INTERNAL_SERVER_ERROR)
-
-
-def route_of(scope: Scope) -> str:
-    """Return the template of the route that served a request: few series whatever the paths."""
-    # FastAPI's own note has the prefix under which a router was included; a route knows only its router's
-    route = scope.get("fastapi", _NOTHING).get("effective_route_context") or scope.get("route")
-    path = getattr(route, "path", None)
-    return path if isinstance(path, str) else UNMATCHED

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from resilience._cache.local import Cache
-from resilience._core import Clock
+from resilience._core import Clock, response_key
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -90,10 +90,28 @@ class ResponseCache:
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request."""
+        """Serve one request; a plain hit in one frame, for frames are most of its price."""
         if scope["type"] != "http" or (self._serves is not None and not self._serves(scope["path"])):
             await self._app(scope, receive, send)
             return
+        if scope["method"] != "GET":
+            await self._serve_closely(scope, receive, send)
+            return
+        key = response_key(scope, self._subject)
+        if key is None:
+            await self._serve_closely(scope, receive, send)
+            return
+        found = self.cache.get(key)
+        if type(found) is not _Stored:
+            await self._serve_other_than_plain(key, found, scope, receive, send)
+            return
+        scope["route"] = found.route
+        headers = [*found.headers, self._age_of(found)]  # whoever sends it on may change it
+        await send({"type": "http.response.start", "status": _OK, "headers": headers})
+        await send({"type": "http.response.body", "body": found.body})
+
+    async def _serve_closely(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a change, a `HEAD`, or a request with conditions or wishes of its own."""
         method = scope["method"]
         if method not in _READS:
             await self._change(scope, receive, send)
@@ -103,9 +121,29 @@ class ResponseCache:
         if b"no-store" in asked or b"range" in wanted:
             await self._app(scope, receive, send)
             return
-        key = self._key(scope, wanted)
-        stored = None if b"no-cache" in asked else self._find(key, wanted)
-        if stored is not None:  # served from here: another coroutine would cost more than the look-up
+        subject = None if self._subject is None else self._subject(scope)
+        key = (scope["scheme"], wanted.get(b"host"), scope["path"], scope["query_string"], subject)
+        stored = None if b"no-cache" in asked else self._chosen(key, self.cache.get(key), wanted)
+        await self._serve(key, stored, wanted, scope, receive, send)
+
+    async def _serve_other_than_plain(
+        self, key: _Key, found: _Stored | _Varies | None, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        """Serve a `GET` of which nothing is stored, or more than one answer."""
+        wanted = _request_headers(scope["headers"])
+        await self._serve(key, self._chosen(key, found, wanted), wanted, scope, receive, send)
+
+    async def _serve(
+        self,
+        key: _Key,
+        stored: _Stored | None,
+        wanted: dict[bytes, bytes],
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+    ) -> None:
+        method = scope["method"]
+        if stored is not None:
             scope["route"] = stored.route
             start, body = self._answer(stored, method, wanted)
             await send(start)
@@ -115,8 +153,10 @@ class ResponseCache:
         else:
             await self._load(key, wanted, scope, receive, send)
 
-    def _find(self, key: _Key, wanted: dict[bytes, bytes]) -> _Stored | None:
-        found = self.cache.get(key)
+    def _chosen(
+        self, key: _Key, found: _Stored | _Varies | None, wanted: dict[bytes, bytes]
+    ) -> _Stored | None:
+        """Return the stored answer for these request headers."""
         if isinstance(found, _Varies):
             found = self.cache.get((key, _values(found.names, wanted)))
         return found if isinstance(found, _Stored) else None
@@ -146,18 +186,16 @@ class ResponseCache:
         await self._app(scope, receive, watch if scope["method"] not in _HARMLESS else send)
 
     def _answer(self, stored: _Stored, method: str, wanted: dict[bytes, bytes]) -> tuple[Message, Message]:
-        age = (b"age", b"%d" % max(0, int(self.cache._now() - stored.stored_at)))  # noqa: SLF001
         if b"if-none-match" in wanted and _matches(wanted[b"if-none-match"], stored.etag):
             headers = [header for header in stored.headers if header[0] in _REPEATED]
             status, body = _NOT_MODIFIED, b""
         else:
             headers, status, body = stored.headers, _OK, stored.body if method == "GET" else b""
-        start = {"type": "http.response.start", "status": status, "headers": [*headers, age]}
+        start = {"type": "http.response.start", "status": status, "headers": [*headers, self._age_of(stored)]}
         return start, {"type": "http.response.body", "body": body}
 
-    def _key(self, scope: Scope, wanted: dict[bytes, bytes]) -> _Key:
-        subject = None if self._subject is None else self._subject(scope)
-        return (scope["scheme"], wanted.get(b"host"), scope["path"], scope["query_string"], subject)
+    def _age_of(self, stored: _Stored) -> tuple[bytes, bytes]:
+        return (b"age", b"%d" % max(0, int(self.cache._now() - stored.stored_at)))  # noqa: SLF001
 
     def _keep(
         self, scope: Scope, wanted: dict[bytes, bytes], key: _Key, recorder: "_Recorder", token: int

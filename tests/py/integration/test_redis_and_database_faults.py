@@ -40,30 +40,32 @@ async def pools(redis_proxy):
         yield manager
 
 
-async def settled(pools):
-    """Ask until every answer comes, and is the caller's own; who has a broken connection at hand may learn of it."""
-    texts = [str(number).encode() for number in range(12)]
+TEXTS = [str(number).encode() for number in range(12)]
+
+
+async def answers_when_settled(pools):
+    """Ask until every answer comes; who has a broken connection may learn of it, but gets no other's answer."""
     async with asyncio.timeout(30):
         while True:
             answers = await asyncio.gather(
-                *(pools.redis.echo(text) for text in texts), return_exceptions=True
+                *(pools.redis.echo(text) for text in TEXTS), return_exceptions=True
             )
-            for answer, text in zip(answers, texts, strict=True):
+            for answer, text in zip(answers, TEXTS, strict=True):
                 assert answer == text or isinstance(answer, REDIS_TROUBLE)
             assert pools.stats()["redis"]["in_use"] == 0
-            if answers == texts:
-                return
+            if answers == TEXTS:
+                return answers
 
 
 async def test_redis_answers_are_right_over_a_slow_network(pools, redis_proxy):
     redis_proxy.latency = 0.002
-    await settled(pools)
+    assert await answers_when_settled(pools) == TEXTS
 
 
 @pytest.mark.parametrize("fault", ["reset", "half_close"])
 async def test_redis_connections_that_were_broken_off_are_not_used_again(pools, redis_proxy, fault):
     getattr(redis_proxy, fault)()
-    await settled(pools)
+    assert await answers_when_settled(pools) == TEXTS
 
 
 async def test_a_redis_that_swallows_everything_costs_the_timeout_and_no_place(pools, redis_proxy):
@@ -73,7 +75,7 @@ async def test_a_redis_that_swallows_everything_costs_the_timeout_and_no_place(p
     assert pools.stats()["redis"]["in_use"] == 0
     redis_proxy.black_hole = False
     redis_proxy.reset()
-    await settled(pools)
+    assert await answers_when_settled(pools) == TEXTS
 
 
 async def test_a_redis_that_refuses_costs_no_place(pools, redis_proxy):
@@ -83,7 +85,7 @@ async def test_a_redis_that_refuses_costs_no_place(pools, redis_proxy):
         with pytest.raises(REDIS_TROUBLE):
             await pools.redis.ping()
     redis_proxy.refuse = False
-    await settled(pools)
+    assert await answers_when_settled(pools) == TEXTS
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""What the batcher's tests share."""
+"""What the batcher's tests share: batch functions that note what they are given, or fail for certain items."""
 
 import asyncio
 
@@ -28,11 +28,6 @@ class Recorder:
         async with asyncio.timeout(30):
             while len(self.batches) < batches:
                 await asyncio.sleep(0)
-
-
-async def settle(passes=8):
-    for _ in range(passes):
-        await asyncio.sleep(0)
 
 
 def add_many(batcher, items):

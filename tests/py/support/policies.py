@@ -1,14 +1,6 @@
-"""What the tests of policies share: passes of the loop instead of sleeps, and calls that wait for a gate."""
+"""What the tests of policies share: calls that wait for a gate, and calls that fail so many times."""
 
 import asyncio
-
-PASSES = 8  # more than any wake-up in the library takes
-
-
-async def settle():
-    """Let everything run that can run now."""
-    for _ in range(PASSES):
-        await asyncio.sleep(0)
 
 
 class Gate:

@@ -18,8 +18,8 @@ from email.message import Message
 from pathlib import Path
 from typing import Any
 
-EXAMPLE = Path(__file__).parents[2] / "examples" / "fastapi_app"
-PYTHON_PATH = Path(__file__).parents[2] / "python"
+EXAMPLE = Path(__file__).parents[3] / "examples" / "fastapi_app"
+PYTHON_PATH = Path(__file__).parents[3] / "python"
 _OWN = ("RESILIENCE_", "DATABASE_URL")
 _LISTENING = re.compile(r"Uvicorn running on http://127\.0\.0\.1:(\d+)")
 

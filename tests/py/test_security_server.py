@@ -10,7 +10,7 @@ import pytest
 from fastapi import FastAPI
 
 import bounded_protocols
-from example_support import example_server
+from support.example import example_server
 from support.many_clients import clients, head_of, serving
 
 LIMIT = 10 * 1024 * 1024

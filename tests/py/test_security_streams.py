@@ -10,11 +10,11 @@ from fastapi import FastAPI, WebSocket
 from fastapi.responses import StreamingResponse
 
 from bounded_protocols import BoundedHttp, BoundedWebSocket, bounds
-from example_support import example_server
 from live_events import MAX_SESSIONS
 from resilience.dashboard import create_app
 from resilience.fastapi import install
 from support.dashboard_page import needs_page
+from support.example import example_server
 from support.many_clients import ask_all, clients, first_statuses, has_ended, head_of, many_files, serving
 
 __all__ = ["many_files"]

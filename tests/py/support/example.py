@@ -1,6 +1,7 @@
 """Runs the example server, or its local upstream, as a process and speaks to it over real sockets."""
 
 import contextlib
+import itertools
 import json
 import os
 import re
@@ -16,7 +17,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from email.message import Message
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 EXAMPLE = Path(__file__).parents[3] / "examples" / "fastapi_app"
 PYTHON_PATH = Path(__file__).parents[3] / "python"
@@ -67,17 +68,21 @@ class Program:
 
 
 @contextlib.contextmanager
-def example_server(*, database_url: str | None = None, **settings: str) -> Iterator[Program]:
+def example_server(
+    *, database_url: str | None = None, log: IO[str] | None = None, **settings: str
+) -> Iterator[Program]:
     """Run the example server on a free port; settings are environment variables without their prefix.
 
-    Its database is a file in a folder of its own, unless another is given.
+    Its database is a file in a folder of its own, unless another is given. What it writes is added to `log`.
     """
-    with example_process(database_url=database_url, **settings) as process:
-        yield Program(process, _await_port(process))
+    with example_process(database_url=database_url, log=log, **settings) as process:
+        yield Program(process, _await_port(process, log))
 
 
 @contextlib.contextmanager
-def example_process(*, database_url: str | None = None, **settings: str) -> Iterator[subprocess.Popen[str]]:
+def example_process(
+    *, database_url: str | None = None, log: IO[str] | None = None, **settings: str
+) -> Iterator[subprocess.Popen[str]]:
     """Start the example server as above in a process group of its own, without waiting for it to serve."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith(_OWN)}
     environment |= {"RESILIENCE_PORT": "0", "PYTHONUNBUFFERED": "1"}
@@ -93,6 +98,7 @@ def example_process(*, database_url: str | None = None, **settings: str) -> Iter
         subprocess.Popen(
             command,
             env={"RESILIENCE_DATA_FOLDER": folder} | environment,
+            stdout=log,
             stderr=subprocess.PIPE,
             text=True,
             process_group=0,
@@ -109,7 +115,7 @@ def example_process(*, database_url: str | None = None, **settings: str) -> Iter
                 raise
 
 
-def _await_port(process: subprocess.Popen[str]) -> int:
+def _await_port(process: subprocess.Popen[str], log: IO[str] | None) -> int:
     """Return the port once a worker has started; with several, the port is known before that."""
     assert process.stderr is not None
     port, seen = 0, []
@@ -118,10 +124,17 @@ def _await_port(process: subprocess.Popen[str]) -> int:
         if found := _LISTENING.search(line):
             port = int(found.group(1))
         if port and any("startup complete" in earlier for earlier in seen):
-            threading.Thread(target=process.stderr.read, daemon=True).start()
+            threading.Thread(target=_drain, args=(process.stderr, seen, log), daemon=True).start()
             _await_listener(port)
             return port
     raise AssertionError("the server ended instead of listening:\n" + "".join(seen))
+
+
+def _drain(errors: IO[str], seen: list[str], log: IO[str] | None) -> None:
+    """Read what a server complains of, so that it is never held up by that."""
+    for line in itertools.chain(seen, errors):
+        if log is not None:
+            log.write(line)
 
 
 def _await_listener(port: int) -> None:

@@ -19,7 +19,6 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from auth import hash_password
-from example_support import example_server
 from resilience import RedisCache, get_all_circuit_breakers
 from resilience.cli import main
 from resilience.connections import ConnectionConfig, ConnectionManager, DatabasePool
@@ -28,6 +27,7 @@ from resilience.external import ExternalApi, load_catalog
 from resilience.fastapi import AdminPolicy, install, lifespan
 from resilience.observability import breaker_families, tracing
 from resilience.providers import LLMRouter, Provider
+from support.example import example_server
 from support.sample_api import API
 
 SECRET = "canary-of-a-secret-that-nobody-may-see"  # noqa: S105 - it opens nothing

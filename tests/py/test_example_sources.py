@@ -5,7 +5,6 @@ import pytest
 from agents import Agent
 from resilience import State, rate_limit
 from resilience.external import ExternalApi
-from resilience.testing import ManualClock
 from sources import USES, Sources
 from support.api_bodies import ARXIV, YAHOO, as_bytes
 from support.api_server import api_server
@@ -16,11 +15,6 @@ async def server():
     async with api_server() as running:
         running.says(as_bytes(ARXIV), "application/atom+xml")
         yield running
-
-
-@pytest.fixture
-def clock():
-    return ManualClock()
 
 
 @pytest.fixture

@@ -1,5 +1,7 @@
 """Bodies of external APIs: their bound, their packing, and how they come."""
 
+# ruff: noqa: F811 - a test asks for a fixture by its name
+
 import asyncio
 import gzip
 import ssl
@@ -15,29 +17,10 @@ from resilience.external import (
     ExternalApiError,
     MalformedAnswerError,
 )
-from resilience.testing import ManualClock
 from support.api_server import Reply, api_server
-from support.sample_api import sample_apis
+from support.sample_api import make, server  # noqa: F401 - fixtures
 from support.storm import REQUESTS, CancelStorm
 from support.until import until
-
-
-@pytest.fixture
-def clock():
-    return ManualClock()
-
-
-@pytest.fixture
-async def server():
-    async with api_server() as running:
-        running.says(b'"fresh"')
-        yield running
-
-
-@pytest.fixture
-async def make(server, clock):
-    async with sample_apis(server, clock) as make:
-        yield make
 
 
 async def test_a_body_is_read_no_further_than_its_bound(make, server):

@@ -1,5 +1,7 @@
 """External APIs on bad days: outages, quotas, stale answers, early closing, and whose mistake it was."""
 
+# ruff: noqa: F811 - a test asks for a fixture by its name
+
 import asyncio
 import copy
 import logging
@@ -18,31 +20,12 @@ from resilience.external import (
     MissingCredentialError,
     load_catalog,
 )
-from resilience.testing import ManualClock
 from support.api_bodies import ENVIRONMENT, example_of
-from support.api_server import Reply, api_server
-from support.sample_api import sample_apis
+from support.api_server import Reply
+from support.sample_api import make, server  # noqa: F401 - fixtures
 from support.until import until
 
 CATALOGUE = load_catalog()
-
-
-@pytest.fixture
-def clock():
-    return ManualClock()
-
-
-@pytest.fixture
-async def server():
-    async with api_server() as running:
-        running.says(b'"fresh"')
-        yield running
-
-
-@pytest.fixture
-async def make(server, clock):
-    async with sample_apis(server, clock) as make:
-        yield make
 
 
 async def fails(api, kind, **arguments):

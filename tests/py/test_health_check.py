@@ -6,7 +6,6 @@ import threading
 import pytest
 
 from resilience import CircuitBreaker, HealthCheck, State
-from resilience.testing import ManualClock
 from support.until import until
 
 
@@ -22,11 +21,6 @@ class Callee:
         if self.up is None:
             raise ConnectionError("down")
         return self.up
-
-
-@pytest.fixture
-def clock():
-    return ManualClock()
 
 
 @pytest.fixture

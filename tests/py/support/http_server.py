@@ -1,15 +1,16 @@
 """A scripted HTTP server on loopback: what it answers is in the path, and events hold its answers back."""
 
 import asyncio
-import contextlib
 import ssl
-from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
 from urllib.parse import parse_qsl, urlsplit
+
+from support.loopback import LoopbackServer, send
 
 _REASON = "Whatever"
 
 
-class HttpServer:
+class HttpServer(LoopbackServer):
     """Counts what reaches it, and answers as the path says.
 
     ``/echo/<text>?ticks=n`` answers the text after n turns of the loop; ``/status/<code>?<header>=<value>`` answers
@@ -18,6 +19,7 @@ class HttpServer:
     """
 
     def __init__(self) -> None:
+        super().__init__()
         self.release = asyncio.Event()
         self.arrived = asyncio.Semaphore(0)
         self.requests = 0
@@ -26,48 +28,23 @@ class HttpServer:
         self.most_at_once = 0
         self.held = 0
         self._now = 0
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._server: asyncio.Server | None = None
-        self.url = ""
-
-    async def start(self, tls: ssl.SSLContext | None) -> None:
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0, ssl=tls)
-        port = self._server.sockets[0].getsockname()[1]
-        self.url = f"{'https' if tls else 'http'}://127.0.0.1:{port}"
-
-    async def stop(self) -> None:
-        assert self._server is not None
-        self._server.close()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.create_task(self._serve(reader, writer))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
+        await super()._serve(reader, writer)
+
+    async def _exchange(self, head: str, writer: asyncio.StreamWriter) -> bool:
+        self.last_head = head
+        method, path, _ = head.split(" ", 2)
+        self.requests += 1
+        self._now += 1
+        self.most_at_once = max(self.most_at_once, self._now)
+        self.arrived.release()
         try:
-            while True:
-                head = await reader.readuntil(b"\r\n\r\n")
-                self.last_head = head.decode()
-                method, path, _ = self.last_head.split(" ", 2)
-                self.requests += 1
-                self._now += 1
-                self.most_at_once = max(self.most_at_once, self._now)
-                self.arrived.release()
-                try:
-                    await self._answer(method, path, writer)
-                finally:
-                    self._now -= 1
-                if b"connection: close" in head.lower():
-                    break
-        except (asyncio.IncompleteReadError, ConnectionError):
-            pass
+            await self._answer(method, path, writer)
         finally:
-            writer.transport.abort()
+            self._now -= 1
+        return "connection: close" not in head.lower()
 
     async def _answer(self, method: str, path: str, writer: asyncio.StreamWriter) -> None:
         parts = urlsplit(path)
@@ -104,18 +81,10 @@ class HttpServer:
         body: bytes,
         headers: dict[str, str] | None = None,
     ) -> None:
-        lines = [f"HTTP/1.1 {status} {_REASON}", f"Content-Length: {len(body)}"]
-        lines += [f"{name}: {value}" for name, value in (headers or {}).items()]
-        writer.write("\r\n".join([*lines, "", ""]).encode() + (b"" if method == "HEAD" else body))
-        await writer.drain()
+        headers = {"Content-Length": str(len(body)), **(headers or {})}
+        await send(writer, f"{status} {_REASON}", headers, b"" if method == "HEAD" else body)
 
 
-@contextlib.asynccontextmanager
-async def http_server(tls: ssl.SSLContext | None = None) -> AsyncIterator[HttpServer]:
+def http_server(tls: ssl.SSLContext | None = None) -> AbstractAsyncContextManager[HttpServer]:
     """Run a server on a free port."""
-    server = HttpServer()
-    await server.start(tls)
-    try:
-        yield server
-    finally:
-        await server.stop()
+    return HttpServer().running(tls)

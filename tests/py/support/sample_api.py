@@ -1,8 +1,9 @@
 """An external API of the tests' own, in a catalogue of one."""
 
-import contextlib
+import pytest
 
 from resilience.external import ExternalApi, load_catalog
+from support.api_server import api_server
 
 API = {
     "base_url": "https://sample.example",
@@ -22,19 +23,25 @@ API = {
 }
 
 
-@contextlib.asynccontextmanager
-async def sample_apis(server, clock):
-    """Yield a function that makes the API on a server, with changes of its entry; closes what it made."""
+@pytest.fixture
+async def server():
+    """Where the API is; it answers with a fresh text until it is told to do otherwise."""
+    async with api_server() as running:
+        running.says(b'"fresh"')
+        yield running
+
+
+@pytest.fixture
+async def make(server, clock):
+    """A function that makes the API on the server, with changes of its entry; what it made is closed in the end."""
     made = []
 
-    def make(changes=None, **settings):
+    def make_one(changes=None, **settings):
         catalogue = load_catalog({"apis": {"sample": {**API, **(changes or {})}}})
         settings = {"environment": {}, "clock": clock, "base_url": server.url, **settings}
         made.append(ExternalApi("sample", catalogue=catalogue, **settings))
         return made[-1]
 
-    try:
-        yield make
-    finally:
-        for api in made:
-            await api.close()
+    yield make_one
+    for api in made:
+        await api.close()

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import inspect
 import sys
 import weakref
 from collections.abc import MutableMapping
@@ -12,6 +13,7 @@ import pytest
 import resilience
 from resilience import CircuitBreaker, Pipeline, retry
 from resilience.fastapi import Admission, Lifecycle, RequestMetrics, ResilienceMiddleware, correlation_id
+from resilience.fastapi.response_cache import ResponseCache
 
 NAME = b"x-correlation-id"
 START = {"type": "http.response.start", "status": 200}
@@ -279,6 +281,26 @@ async def test_arguments_may_be_named_and_other_protocols_pass(sent):
         gate({}, None, sent)
 
 
+async def test_servers_see_an_asynchronous_application_and_subclasses_may_do_more(sent):
+    class Counting(ResilienceMiddleware):
+        seen = 0
+
+        async def __call__(self, scope, receive, send):
+            self.seen += 1
+            await super().__call__(scope, receive, send)
+
+    class Plain(ResilienceMiddleware):
+        pass
+
+    for kind in (ResilienceMiddleware, Counting, Plain):
+        gate = kind(ok)
+        assert inspect.iscoroutinefunction(gate.__call__)
+        await gate(request(), None, sent)
+        await gate.__call__(request(), None, sent)
+        assert gate.metrics.total == 2
+        assert getattr(gate, "seen", 2) == 2
+
+
 async def test_a_limit_that_is_lowered_counts_at_once_and_lag_is_looked_at_now_and_then(sent):
     looks = []
 
@@ -316,7 +338,29 @@ async def test_metrics_may_keep_time_by_another_clock(sent, clock):
     assert gate.metrics.last_minute().mean == 0.25
 
 
-async def test_a_plain_request_runs_no_python_code_of_this_library(sent):
+@pytest.fixture
+def frames_of():
+    """Counts the calls of Python functions of this library while something is awaited."""
+    package = str(Path(resilience.__file__).parent)
+
+    async def count_of(awaitable):
+        frames = []
+
+        def note(frame, event, _argument):
+            if event == "call" and frame.f_code.co_filename.startswith(package):
+                frames.append(frame.f_code.co_qualname)
+
+        sys.setprofile(note)
+        try:
+            await awaitable
+        finally:
+            sys.setprofile(None)
+        return frames
+
+    return count_of
+
+
+async def test_a_plain_request_runs_no_python_code_of_this_library(sent, frames_of):
     inside = Pipeline(retry=retry(on=OSError), circuit_breaker=CircuitBreaker("no frames"), timeout=5.0)
 
     @inside
@@ -325,17 +369,16 @@ async def test_a_plain_request_runs_no_python_code_of_this_library(sent):
 
     gate = ResilienceMiddleware(app)
     await gate(request(), None, sent)
-    package = str(Path(resilience.__file__).parent)
-    frames = []
-
-    def note(frame, event, _argument):
-        if event == "call" and frame.f_code.co_filename.startswith(package):
-            frames.append(frame.f_code.co_qualname)
-
-    sys.setprofile(note)
-    try:
-        await gate(request((NAME, b"n")), None, sent)
-    finally:
-        sys.setprofile(None)
-    assert frames == []
+    assert await frames_of(gate(request((NAME, b"n")), None, sent)) == []
     assert sent[2]["headers"][-1] == (NAME, b"n")
+
+
+async def test_an_answer_from_the_response_cache_runs_next_to_none(sent, frames_of):
+    gate = ResilienceMiddleware(ok, cache=lambda app: ResponseCache(app, ttl=60))
+    asked = {"scheme": "http", "query_string": b""}
+    await gate(request(**asked), None, sent)
+    hit = gate(request((b"host", b"me"), **asked), None, sent)
+    assert len(await frames_of(hit)) > 2, "another host"
+    hit = gate(request((b"host", b"me"), **asked), None, sent)
+    assert await frames_of(hit) == ["ResponseCache.__call__", "ResponseCache._age_of"]
+    assert sent[-1]["body"] == b"ok"

@@ -79,6 +79,39 @@ async def test_an_answer_is_served_again_until_it_expires(cached, app, clock):
     assert app.calls == 2
 
 
+async def test_what_one_hit_is_given_may_be_changed_without_harm_to_the_next(cached):
+    async def spoil(message):
+        if "headers" in message:
+            message["headers"].clear()
+        message["body"] = b"spoilt"
+
+    scope = {
+        "type": "http",
+        "method": "GET",
+        "path": "/a",
+        "query_string": b"",
+        "scheme": "http",
+        "headers": [],
+    }
+    await ask(cached)
+    await cached(scope, None, spoil)
+    again = await ask(cached)
+    assert again.body == b"answer 1"
+    assert again.headers[b"content-type"] == b"text/plain"
+
+
+async def test_a_host_that_is_named_twice_is_an_address_of_its_own(cached, app):
+    async def ask_hosts(*hosts):
+        answer = Answer()
+        scope = {"type": "http", "method": "GET", "path": "/a", "query_string": b"", "scheme": "http"}
+        await cached(dict(scope, headers=[(b"host", host) for host in hosts]), None, answer)
+        return answer.body
+
+    assert await ask_hosts(b"one") != await ask_hosts(b"one", b"two")
+    assert await ask_hosts(b"one", b"two") == await ask_hosts(b"one", b"two") == b"answer 2"
+    assert app.calls == 2
+
+
 async def test_host_path_and_query_are_told_apart(cached):
     bodies = {
         (await ask(cached, path, query=query, host=host)).body

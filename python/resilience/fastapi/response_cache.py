@@ -90,7 +90,7 @@ class ResponseCache:
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request; a plain hit in one frame, for frames are most of its price."""
+        """Serve one request; a plain hit from here, since frames are most of its price."""
         if scope["type"] != "http" or (self._serves is not None and not self._serves(scope["path"])):
             await self._app(scope, receive, send)
             return

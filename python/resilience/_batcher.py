@@ -6,23 +6,17 @@ The queue, its timers and its futures are native (`resilience._core`); this modu
 import asyncio
 import concurrent.futures
 import contextvars
-import inspect
-import logging
-from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Mapping, Set as AbstractSet
-from contextlib import AsyncExitStack, aclosing
-from types import CoroutineType
+from collections.abc import Callable, Iterable
 from typing import Any, Literal, Self
 
 from resilience import _core
 from resilience._batch_inbox import BatchInbox
+from resilience._batch_run import ProcessFunc, run_batch
 from resilience._waiting import PRIORITY
-from resilience.errors import BatcherClosedError, BatchError
+from resilience.errors import BatcherClosedError
 
 _MOST = 1_000_000
 _GRACE = 1.0  # seconds that a cancelled batch function gets when closing has a timeout
-_log = logging.getLogger("resilience")
-
-ProcessFunc = Callable[[list[Any]], Any]
 
 
 class RequestBatcher(_core.RequestBatcherBase):
@@ -258,51 +252,7 @@ class RequestBatcher(_core.RequestBatcherBase):
             task.exception()  # KeyboardInterrupt or SystemExit, which have ended the loop's run already
 
     async def _run(self, batch: _core.Batch) -> None:
-        """Settle every item of a batch, whatever the function does."""
-        payloads = batch.start()
-        succeeded = False
-        try:
-            if payloads:
-                answer = await self._call(payloads)
-                if type(answer) is not list and isinstance(answer, AsyncIterable):
-                    await _deliver_stream(batch, answer)
-                else:
-                    batch.resolve(_checked(answer, len(payloads)))
-                succeeded = True
-        except Exception as error:  # noqa: BLE001 - whatever it is, the callers get it
-            if self._on_poison == "bisect" and len(payloads) > 1 and not isinstance(error, _ContractError):
-                await self._bisect(batch, payloads, 0)
-            else:
-                batch.fail(error)
-        except BaseException as error:
-            _fail_by_ending(batch, error)
-            raise
-        finally:
-            batch.end(succeeded)
-
-    async def _call(self, payloads: list[Any]) -> Any:
-        function = self._process_func
-        if function is None:
-            return [{"batch_processed": True, "payload": payload} for payload in payloads]
-        answer = function(payloads)
-        if type(answer) is CoroutineType or inspect.isawaitable(answer):
-            return await answer
-        return answer
-
-    async def _bisect(self, batch: _core.Batch, payloads: list[Any], begin: int) -> None:
-        """Try the halves of a batch that failed, down to single items."""
-        middle = len(payloads) // 2
-        for part, at in ((payloads[:middle], begin), (payloads[middle:], begin + middle)):
-            try:
-                batch.resolve(_checked(await self._call(part), len(part)), at)
-            except Exception as error:  # noqa: BLE001 - as above
-                if len(part) > 1 and not isinstance(error, _ContractError):
-                    await self._bisect(batch, part, at)
-                else:
-                    batch.fail(error, at, at + len(part))
-            except BaseException as error:
-                _fail_by_ending(batch, error)
-                raise
+        await run_batch(self._process_func, batch, bisects=self._on_poison == "bisect")
 
     def _tasks_here(self) -> list[asyncio.Task[None]]:
         loop = asyncio.get_running_loop()
@@ -342,56 +292,6 @@ _SETTINGS = frozenset(
 
 def _futures(*groups: Iterable[asyncio.Future[Any]]) -> list[asyncio.Future[Any]]:
     return [future for group in groups for future in group]
-
-
-class _ContractError(BatchError):
-    """The function itself is wrong; trying it on fewer items can't help."""
-
-
-def _fail_by_ending(batch: _core.Batch, error: BaseException) -> None:
-    """The function was cancelled or ends the program: nobody is to wait for it, nor to take its end for his own."""
-    failure = BatchError(f"the batch function raised {type(error).__name__}")
-    failure.__cause__ = error
-    batch.fail(failure)
-
-
-def _broken(given: str, count: int) -> _ContractError:
-    return _ContractError(
-        f"the batch function returned {given} for {count} items; it must return a result for each"
-    )
-
-
-def _checked(answer: Any, count: int) -> list[Any]:
-    """Return the results as a list, or raise: one result too few could hand a caller another's answer."""
-    if type(answer) is list and len(answer) == count:
-        return answer
-    unordered = isinstance(answer, (str, bytes, bytearray, Mapping, AbstractSet))
-    if unordered or not (hasattr(answer, "__len__") and hasattr(answer, "__getitem__")):
-        raise _broken("None" if answer is None else f"a {type(answer).__name__}", count)
-    try:
-        results = list(answer)
-    except TypeError as error:  # an array without dimensions
-        raise _broken(f"a {type(answer).__name__} that can't be iterated", count) from error
-    if len(results) != count:
-        raise _broken(f"{len(results)} results", count)
-    return results
-
-
-async def _deliver_stream(batch: _core.Batch, answer: AsyncIterable[Any]) -> None:
-    """Settle items one by one with what the function yields."""
-    count = len(batch)
-    done = 0
-    async with AsyncExitStack() as stack:
-        if isinstance(answer, AsyncGenerator):
-            await stack.enter_async_context(aclosing(answer))
-        async for result in answer:
-            if done == count:
-                _log.error("a batch function yielded more than %d results for as many items", count)
-                raise _broken(f"more than {count} results", count)
-            batch.resolve([result], done)
-            done += 1
-    if done < count:
-        raise _broken(f"{done} results", count)
 
 
 def _require_count(name: str, value: Any) -> None:

@@ -1,10 +1,12 @@
 """The database pool on SQLite, and what holds for every database."""
 
 import asyncio
+import contextlib
 import sqlite3
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
+import aiosqlite
 import pytest
 import sqlalchemy
 
@@ -33,6 +35,25 @@ async def test_reads_and_writes_reach_the_file(pool):
     assert await written(pool) == [1, 2]
     await pool.check()
     assert pool.stats()["kind"] == "sqlite"
+
+
+@pytest.mark.parametrize("scheme", ["sqlite", "sqlite+aiosqlite"])
+async def test_an_open_pool_locks_nobody_out_while_its_cursors_live(scheme, tmp_path, monkeypatch):
+    cursors = []
+    to_execute = aiosqlite.Connection._execute
+
+    async def execute_and_keep(self, *arguments, **settings):
+        cursors.append(await to_execute(self, *arguments, **settings))
+        return cursors[-1]
+
+    monkeypatch.setattr(aiosqlite.Connection, "_execute", execute_and_keep)
+    file = tmp_path / "test.db"
+    async with DatabasePool(f"{scheme}:///{file}") as pool:
+        await pool.check()
+        with contextlib.closing(sqlite3.connect(file, timeout=0)) as other:
+            assert other.execute("select count(*) from sqlite_master").fetchone() == (0,)
+            assert other.execute("pragma journal_mode").fetchone() == ("wal",)
+    assert any(isinstance(cursor, sqlite3.Cursor) for cursor in cursors)
 
 
 async def test_parameters_are_written_as_for_postgresql(pool):

@@ -82,12 +82,12 @@ async def write_ahead(connection: aiosqlite.Connection, patience: float) -> None
     await connection.execute(f"PRAGMA busy_timeout={min(_WAL_ATTEMPT_MS, int(patience * 1e3))}")
     while True:
         try:
-            await connection.execute("PRAGMA journal_mode=WAL")
+            # it answers with a row, and holds its locks until that is read or the cursor closed
+            async with connection.execute("PRAGMA journal_mode=WAL"):
+                break
         except sqlite3.OperationalError as error:
             if not is_rolled_back(error) or monotonic() >= until:
                 raise
-        else:
-            break
     await connection.execute(f"PRAGMA busy_timeout={int(patience * 1e3)}")
 
 

@@ -47,10 +47,10 @@ Resource resource_named(const std::string& name) {
   throw py::value_error("resource must be workers, connections or cache_size_mb, got '" + name + "'");
 }
 
-Outcome outcome_named(const std::string& name) {
-  for (std::size_t i = 0; i < kOutcomeNames.size(); ++i) {
-    if (kOutcomeNames[i] == name) {
-      return static_cast<Outcome>(i);
+ResizeOutcome outcome_named(const std::string& name) {
+  for (std::size_t i = 0; i < kResizeOutcomeNames.size(); ++i) {
+    if (kResizeOutcomeNames[i] == name) {
+      return static_cast<ResizeOutcome>(i);
     }
   }
   throw py::value_error("unknown outcome '" + name + "'");
@@ -228,7 +228,7 @@ py::dict to_dict(const AuditEntry& entry) {
   figures["forecast_at_quantile"] = entry.forecast_at_quantile;
   figures["margin"] = entry.margin;
   figures["confidence"] = entry.confidence;
-  figures["outcome"] = to_str(kOutcomeNames[static_cast<std::size_t>(entry.outcome)]);
+  figures["outcome"] = to_str(kResizeOutcomeNames[static_cast<std::size_t>(entry.outcome)]);
   return figures;
 }
 
@@ -257,7 +257,7 @@ void register_allocator(py::module_& module) {
       .def(
           "settle",
           [](AllocatorHandle& self, std::int64_t id, const std::string& outcome, std::int64_t actual) {
-            const Outcome became = outcome_named(outcome);
+            const ResizeOutcome became = outcome_named(outcome);
             unlocked(self.state->mutex, [&] { self.state->machine.settle(id, became, actual); });
           },
           py::arg("decision"), py::arg("outcome"), py::arg("actual"))

@@ -230,14 +230,14 @@ void Allocator::follow_trend(const LoadSample& sample) {
   }
 }
 
-void Allocator::settle(std::int64_t id, Outcome outcome, std::int64_t actual) {
+void Allocator::settle(std::int64_t id, ResizeOutcome outcome, std::int64_t actual) {
   const auto found =
       std::ranges::find_if(std::views::reverse(audit_), [id](const AuditEntry& e) { return e.id == id; });
   if (found == audit_.rend()) {
     return;
   }
   found->outcome = outcome;
-  if (outcome == Outcome::kApplied) {
+  if (outcome == ResizeOutcome::kApplied) {
     current_[index_of(found->resource)] = actual;
   }
 }

@@ -19,7 +19,7 @@ LoadSample sample(int step, double rpm, double connections = 1.0) {
 void apply_all(Allocator& allocator, std::span<const AuditEntry> proposals) {
   const std::vector<AuditEntry> wanted(proposals.begin(), proposals.end());
   for (const AuditEntry& entry : wanted) {
-    allocator.settle(entry.id, Outcome::kApplied, entry.to);
+    allocator.settle(entry.id, ResizeOutcome::kApplied, entry.to);
   }
 }
 
@@ -64,10 +64,10 @@ TEST(Allocator, KeepsTheCurrentSizeUntilAChangeIsApplied) {
   EXPECT_EQ(workers.to, 19);  // 130 / (10 * 0.7), the reactive rule
   EXPECT_EQ(workers.rule, "reactive");
   EXPECT_EQ(allocator.current()[0], 5);
-  allocator.settle(workers.id, Outcome::kFailed, 5);
+  allocator.settle(workers.id, ResizeOutcome::kFailed, 5);
   EXPECT_EQ(allocator.current()[0], 5);
-  EXPECT_EQ(allocator.audit().front().outcome, Outcome::kFailed);
-  allocator.settle(workers.id, Outcome::kApplied, 17);  // what was read back counts
+  EXPECT_EQ(allocator.audit().front().outcome, ResizeOutcome::kFailed);
+  allocator.settle(workers.id, ResizeOutcome::kApplied, 17);  // what was read back counts
   EXPECT_EQ(allocator.current()[0], 17);
 }
 

@@ -46,8 +46,9 @@ struct AllocatorConfig {
   [[nodiscard]] InvalidArgument validate() const;
 };
 
-enum class Outcome : std::uint8_t { kProposed, kApplied, kFailed, kShadow };
-inline constexpr std::array<std::string_view, 4> kOutcomeNames{"proposed", "applied", "failed", "shadow"};
+enum class ResizeOutcome : std::uint8_t { kProposed, kApplied, kFailed, kShadow };
+inline constexpr std::array<std::string_view, 4> kResizeOutcomeNames{"proposed", "applied", "failed",
+                                                                     "shadow"};
 
 // One decision and everything it was made from.
 struct AuditEntry {
@@ -63,7 +64,7 @@ struct AuditEntry {
   double forecast_at_quantile = 0.0;
   double margin = 0.0;
   double confidence = 0.0;
-  Outcome outcome = Outcome::kProposed;
+  ResizeOutcome outcome = ResizeOutcome::kProposed;
 };
 
 class Allocator {
@@ -77,7 +78,7 @@ class Allocator {
   // The same for a sample kept from before a restart: learned from, not acted on.
   void replay(const LoadSample& sample, std::int64_t steps);
   // What became of a change. `actual` is the size it has now; the current size follows it when applied.
-  void settle(std::int64_t id, Outcome outcome, std::int64_t actual);
+  void settle(std::int64_t id, ResizeOutcome outcome, std::int64_t actual);
   // A unit took this long from being asked for to serving.
   void started(Resource resource, double seconds);
 

@@ -1,8 +1,10 @@
 """The package as a whole: what importing it does and does not do."""
 
 import ast
+import shutil
 import subprocess
 import sys
+import sysconfig
 from pathlib import Path
 
 import pytest
@@ -71,3 +73,47 @@ OPTIONAL = [
 @pytest.mark.parametrize("module", OPTIONAL)
 def test_importing_loads_no_optional_dependency(module):
     assert run(f"import sys, resilience; print({module!r} in sys.modules)") == ["False"]
+
+
+IMPORT_IN_ANOTHER_INTERPRETER = """
+import sys
+import resilience._core
+if sys.version_info >= (3, 13):
+    import _interpreters as interpreters
+    made = interpreters.create("isolated" if {isolated} else "legacy")
+else:
+    import _xxsubinterpreters as interpreters
+    made = interpreters.create(isolated={isolated})
+interpreters.run_string(made, '''
+import sys
+sys.path[:] = {path}
+try:
+    import resilience._core
+except ImportError as refused:
+    print(refused, flush=True)
+''')
+interpreters.destroy(made)
+"""
+
+
+@pytest.mark.parametrize("isolated", [True, False])
+def test_a_subinterpreter_is_refused_with_the_reason(isolated):
+    said = run(IMPORT_IN_ANOTHER_INTERPRETER.format(isolated=isolated, path=sys.path))
+    assert "subinterpreters" in said
+
+
+@pytest.mark.skipif(shutil.which("c++") is None, reason="no C++ compiler is here")
+def test_building_for_a_free_threaded_interpreter_is_refused_with_the_reason():
+    headers = Path(sysconfig.get_path("include"))
+    if not (headers / "Python.h").is_file():
+        pytest.skip("the headers of this interpreter are not here")
+    module = Path(__file__).parents[2] / "cpp/bindings/module.cpp"
+    compiler = subprocess.run(
+        ["c++", "-std=c++20", "-E", "-DPy_GIL_DISABLED=1", f"-I{headers}", str(module)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert compiler.returncode != 0
+    assert "resilience needs an interpreter with the GIL" in compiler.stderr

@@ -171,7 +171,8 @@ def test_many_who_open_a_new_file_at_once_all_get_in(dsn, tmp_path):
     with ThreadPoolExecutor(6) as threads:
         for opening in [threads.submit(open_each) for _ in range(6)]:
             opening.result()
-    modes = [
-        sqlite3.connect(file).execute("pragma journal_mode").fetchone() for file in tmp_path.glob("*.db")
-    ]
+    modes = []
+    for file in tmp_path.glob("*.db"):
+        with contextlib.closing(sqlite3.connect(file)) as connection:
+            modes.append(connection.execute("pragma journal_mode").fetchone())
     assert modes == [("wal",)] * 10

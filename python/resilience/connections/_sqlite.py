@@ -69,7 +69,8 @@ async def write_ahead(connection: aiosqlite.Connection, patience: float) -> None
     """Switch a file to WAL mode, which it then keeps.
 
     Of two processes that open a new file at once the later may have read that it is not in WAL mode yet: it would
-    wait in vain for a lock that the other keeps as long as it lives. Asked anew, it is in WAL mode.
+    wait in vain for a lock that the other keeps as long as it lives. Asked anew, it is in WAL mode. Each answer is
+    read: a statement with a row left over goes on, with its locks, for as long as somebody holds its cursor.
 
     Args:
         connection: not in a transaction.
@@ -79,16 +80,16 @@ async def write_ahead(connection: aiosqlite.Connection, patience: float) -> None
         sqlite3.OperationalError: when another process's lock lasts longer.
     """
     until = monotonic() + patience
-    await connection.execute(f"PRAGMA busy_timeout={min(_WAL_ATTEMPT_MS, int(patience * 1e3))}")
+    await connection.execute_fetchall(f"PRAGMA busy_timeout={min(_WAL_ATTEMPT_MS, int(patience * 1e3))}")
     while True:
         try:
-            # it answers with a row, and holds its locks until that is read or the cursor closed
-            async with connection.execute("PRAGMA journal_mode=WAL"):
-                break
+            await connection.execute_fetchall("PRAGMA journal_mode=WAL")
         except sqlite3.OperationalError as error:
             if not is_rolled_back(error) or monotonic() >= until:
                 raise
-    await connection.execute(f"PRAGMA busy_timeout={int(patience * 1e3)}")
+        else:
+            break
+    await connection.execute_fetchall(f"PRAGMA busy_timeout={int(patience * 1e3)}")
 
 
 class SqliteConnection:
@@ -171,7 +172,7 @@ class SqliteDriver:
 
     async def _add_reader(self) -> None:
         connection = await self._connect()
-        await connection.inner.execute("PRAGMA query_only=ON")
+        await connection.inner.execute_fetchall("PRAGMA query_only=ON")
         self._idle.append(connection)
 
     @contextlib.asynccontextmanager

@@ -98,7 +98,7 @@ def isolated() -> FastAPI:
 
     urls = {name: os.environ[f"UPSTREAM_{name.upper()}"] for name in ("steady", "failing")}
     http = httpx.AsyncClient(transport=GuardedHttpxTransport(UpstreamGuard()))
-    breaker = {"failure_threshold": 3, "recovery_timeout": 1.0}
+    breaker = {"failure_threshold": 3, "recovery_timeout": 0.2}
     app = FastAPI(lifespan=lifespan)
     install(
         app,
@@ -124,7 +124,7 @@ def isolated() -> FastAPI:
     provider = Pipeline(
         fallback=fallback(second, on=Exception),
         retry=retry(on=httpx.HTTPError, attempts=2, wait_initial=0.01),
-        circuit_breaker=CircuitBreaker("first provider", recovery_timeout=1.0),
+        circuit_breaker=CircuitBreaker("first provider", recovery_timeout=0.2),
         timeout=1.0,
     )
 

@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field, StringConstraints
 from starlette.exceptions import HTTPException
 
 from models import Models
-from resilience import Cache, cache
+from resilience import Cache, bulkhead, cache
 from resilience.allocator import cache_size
 from services import Services
 from smart_dispatcher import MODEL_FAILURES, pipeline
@@ -20,6 +20,7 @@ MAX_COMMAND = 8_000
 ANSWER_TTL = 300.0
 MAX_ANSWERS = 10_000
 ENTRIES_PER_MB = 100  # as many as the allocator's first 100 MB are to hold
+MAX_WAITING, MAX_WAIT = 1024, 5.0  # calls for a free place at the model, and seconds of each
 FALLBACK_TEXT = (
     "The language model cannot be reached right now; your request was understood, please repeat it soon."
 )
@@ -147,7 +148,17 @@ async def process(command: Command, request: Request) -> CommandResult:
     return await services.orchestrator.process(command)
 
 
+def limit_calls(services: Services) -> None:
+    """Let as many calls of the model run at once as there are connections, now and after each resize."""
+    places = bulkhead(
+        services.settings.http_pool_size, max_waiting=MAX_WAITING, max_wait=MAX_WAIT, name="ollama"
+    )
+    pipeline("ollama").replace(bulkhead=places)
+    services.resizable.append(("connections", places.resize))
+
+
 def attach(app: FastAPI, services: Services) -> None:
     """Offer the orchestrator to the other parts, and the command route to clients."""
+    limit_calls(services)
     services.orchestrator = Orchestrator(services)
     app.include_router(router)

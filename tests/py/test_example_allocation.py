@@ -9,7 +9,9 @@ import pytest
 import command_line
 import replay as replaying
 from allocation import Allocation
+from orchestrator import limit_calls
 from replay import Recording, Replay, generate
+from resilience import get_pipeline
 from resilience.allocator import PredictiveResourceAllocator
 from resilience.fastapi import RequestMetrics
 from settings import Settings
@@ -98,6 +100,20 @@ def test_monitoring_starts_with_the_server_and_its_check_earns_its_points():
         assert predictions["predictions"].keys() >= {"expected_rpm", "confidence", "trend"}
         assert report["score_details"]["predictive_allocation"]["points"] == 5
         assert b"resilience_allocator_active 1.0" in server.get("/metrics").body
+
+
+def test_calls_of_the_model_are_limited_to_what_the_allocator_gives_the_pool():
+    shared = services(http_pool_size=30)
+    before = get_pipeline("ollama")._members
+    limit_calls(shared)
+    places = get_pipeline("ollama")._members.bulkhead
+    get_pipeline("ollama").replace(bulkhead=before.bulkhead)
+    assert places.max_concurrent == 30
+    allocator = Allocation(shared).allocator
+    for _ in range(30):
+        allocator.observe({"connections": 90.0, "rpm": 10.0})
+    assert allocator.get_predictions()["current_allocations"]["connections"] > 30
+    assert places.max_concurrent == allocator.get_predictions()["current_allocations"]["connections"]
 
 
 def test_a_replay_is_seen_and_earns_no_points():

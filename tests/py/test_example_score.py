@@ -67,12 +67,37 @@ def cold_cache(services):
     services.caches["answers"] = lambda: {"hits": 1, "misses": 9}
 
 
-def empty_batches(services):
-    services.batchers["llm_batcher"] = lambda: {"total_batches": 9, "efficiency_ratio": 0.2}
+def empty_batches(name):
+    def broken(services):
+        services.batchers[name] = lambda: {"total_batches": 9, "efficiency_ratio": 0.2}
+
+    return broken
 
 
-def missing_batcher(services):
-    del services.batchers["embedding_batcher"]
+def missing_batcher(name):
+    def broken(services):
+        del services.batchers[name]
+
+    return broken
+
+
+def idle_batcher(name):
+    def broken(services):
+        services.batchers[name] = lambda: {"total_batches": 0, "efficiency_ratio": 0.0}
+
+    return broken
+
+
+def never_opened(services):
+    services.dispatcher.openings = services.dispatcher.most_failures_to_open = 0
+
+
+def unused_cache(services):
+    services.caches["answers"] = lambda: {"hits": 0, "misses": 0}
+
+
+def inactive_allocator(services):
+    services.allocator = lambda: {"optimization_status": "inactive", "last_sample_time": None}
 
 
 def no_allocator(services):
@@ -83,20 +108,26 @@ def stale_allocator(services):
     services.allocator = lambda: {"optimization_status": "active", "last_sample_time": 1.0}
 
 
+# What is broken, the checks that notice it, the score that is left, and what the evidence has to say.
 BROKEN = [
-    (slow_probes, {"response_times"}, 80),
-    (failing_requests, {"success_rate"}, 80),
-    (no_gain, {"connection_pooling"}, 80),
-    (no_upstream_to_probe, {"connection_pooling"}, 80),
-    (no_dispatcher, {"circuit_breakers", "breaker_testing"}, 75),
-    (late_opening, {"circuit_breakers"}, 80),
-    (no_recovery, {"circuit_breakers"}, 80),
-    (untested_breakers, {"breaker_testing"}, 95),
-    (cold_cache, {"cache_hit_rate"}, 95),
-    (empty_batches, {"request_batching"}, 95),
-    (missing_batcher, {"request_batching"}, 95),
-    (no_allocator, {"predictive_allocation"}, 95),
-    (stale_allocator, {"predictive_allocation"}, 95),
+    (slow_probes, {"response_times"}, 80, lambda seen: seen["mean_ms"] > 2 and seen["requests"] == 200),
+    (failing_requests, {"success_rate"}, 80, {"requests": 110, "errors": 10}),
+    (no_gain, {"connection_pooling"}, 80, {"improvement": {"http": 0.6}}),
+    (no_upstream_to_probe, {"connection_pooling"}, 80, {"reason": "the upstream is away"}),
+    (no_dispatcher, {"circuit_breakers", "breaker_testing"}, 75, {"reason": "the dispatcher is not up"}),
+    (never_opened, {"circuit_breakers"}, 80, {"openings": 0}),
+    (late_opening, {"circuit_breakers"}, 80, {"most_failures_to_open": 7}),
+    (no_recovery, {"circuit_breakers"}, 80, {"recoveries": 0}),
+    (untested_breakers, {"breaker_testing"}, 95, {"triggered_openings": 0}),
+    (cold_cache, {"cache_hit_rate"}, 95, {"hit_rate": 0.1}),
+    (unused_cache, {"cache_hit_rate"}, 95, {"hit_rate": None}),
+    (empty_batches("llm_batcher"), {"request_batching"}, 95, {"llm_batcher": 0.2}),
+    (empty_batches("embedding_batcher"), {"request_batching"}, 95, {"embedding_batcher": 0.2}),
+    (idle_batcher("llm_batcher"), {"request_batching"}, 95, {"llm_batcher": None}),
+    (missing_batcher("embedding_batcher"), {"request_batching"}, 95, {"embedding_batcher": None}),
+    (no_allocator, {"predictive_allocation"}, 95, {"reason": "no allocator is attached"}),
+    (inactive_allocator, {"predictive_allocation"}, 95, {"status": "inactive"}),
+    (stale_allocator, {"predictive_allocation"}, 95, lambda seen: seen["last_sample_age_seconds"] > 150),
 ]
 
 
@@ -106,16 +137,21 @@ def test_everything_working_scores_100_with_evidence_for_each_point():
     assert all(detail["points"] == detail["possible"] and detail["evidence"] for detail in details.values())
 
 
-@pytest.mark.parametrize(
-    ("broken", "lost", "total"), BROKEN, ids=lambda each: getattr(each, "__name__", None)
-)
-def test_a_broken_part_costs_its_points_and_says_why(broken, lost, total):
+@pytest.mark.parametrize(("broken", "lost", "total", "why"), BROKEN)
+def test_a_broken_part_costs_its_points_and_says_why(broken, lost, total, why):
     services = working()
     broken(services)
     points, details = score(services)
     assert points == total
     assert {name for name, detail in details.items() if detail["points"] == 0} == lost
-    assert all(details[name]["evidence"] and details[name]["requirement"] for name in lost)
+    evidence = details[max(lost)]["evidence"]
+    assert why(evidence) if callable(why) else evidence.items() >= why.items()
+    assert all(details[name]["requirement"] for name in lost)
+
+
+def test_every_check_of_the_score_is_broken_by_one_of_these():
+    _, details = score(working())
+    assert set().union(*(lost for _, lost, _, _ in BROKEN)) == set(details)
 
 
 def test_a_server_that_has_done_nothing_yet_has_earned_nothing_by_measurement():

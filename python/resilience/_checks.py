@@ -3,6 +3,8 @@
 from collections.abc import Callable
 
 _YEAR = 31_536_000.0
+_SHORTEST_PROBE, _LONGEST_PROBE = 0.001, 3600  # seconds
+_MOST_SUCCESSES = 1000
 
 Errors = type[BaseException] | tuple[type[BaseException], ...]
 
@@ -65,3 +67,12 @@ def errors(name: str, value: object) -> Errors | Callable[[BaseException], bool]
     if callable(value) and not isinstance(value, type):
         return value
     raise TypeError(f"{name} must be an exception class, a tuple of them or a predicate, got {value!r}")
+
+
+def check_attempts(interval: float, timeout: float, successes: int) -> None:
+    """Raise ``ValueError`` for what no probe or check can be made with."""
+    for name, value in (("interval", interval), ("timeout", timeout)):
+        if not _SHORTEST_PROBE <= value <= _LONGEST_PROBE:
+            raise ValueError(f"{name} must be a number of seconds in [0.001, 3600], got {value!r}")
+    if not 1 <= successes <= _MOST_SUCCESSES:
+        raise ValueError(f"successes must be an integer in [1, 1000], got {successes!r}")

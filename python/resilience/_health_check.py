@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
+from resilience._checks import check_attempts
 from resilience._core import Clock
-from resilience._health_probe import check_attempts
 from resilience._timeout import Timeout
 from resilience._types import State, type_name
 from resilience._waiting import SYSTEM_CLOCK, sleep

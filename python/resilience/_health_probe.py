@@ -11,22 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from resilience import _core
 from resilience._breaker_events import TellingBreaker
+from resilience._checks import check_attempts
 from resilience._types import STATES, State
 
 if TYPE_CHECKING:
     from resilience._health_check import CheckProber, HealthCheck
-
-_SHORTEST, _LONGEST = 0.001, 3600
-_MOST_SUCCESSES = 1000
-
-
-def check_attempts(interval: float, timeout: float, successes: int) -> None:
-    """Raise ``ValueError`` for what no probe or check can be made with."""
-    for name, value in (("interval", interval), ("timeout", timeout)):
-        if not _SHORTEST <= value <= _LONGEST:
-            raise ValueError(f"{name} must be a number of seconds in [0.001, 3600], got {value!r}")
-    if not 1 <= successes <= _MOST_SUCCESSES:
-        raise ValueError(f"successes must be an integer in [1, 1000], got {successes!r}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

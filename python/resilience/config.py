@@ -74,6 +74,9 @@ def reload() -> None:
 def check(path_or_mapping: "str | os.PathLike[str] | Mapping[str, Any]") -> dict[str, int]:
     """Check a configuration as :func:`configure` does, and change nothing.
 
+    Args:
+        path_or_mapping: a path that ends in ``.yaml``, ``.yml`` or ``.toml``, or the settings themselves.
+
     Returns:
         the number of names and families of each section.
 

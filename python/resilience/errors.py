@@ -62,7 +62,12 @@ class BulkheadFullError(RejectedError):
 
 
 class RateLimitedError(RejectedError):
-    """A rate limit is used up, or a concurrency limit reached."""
+    """A rate limit is used up, or a concurrency limit reached.
+
+    Args:
+        retry_after: seconds after which a new attempt may succeed, ``None`` when nobody knows.
+        name: of the limit.
+    """
 
     _reason = "is over its rate limit"
 

@@ -38,17 +38,21 @@ class StateChanged(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallSucceeded(Event):
-    """An admitted call succeeded after ``duration`` seconds."""
+    """An admitted call succeeded.
+
+    Attributes:
+        duration: seconds that it took.
+    """
 
     duration: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallFailed(Event):
-    """An admitted call failed after ``duration`` seconds.
+    """An admitted call failed.
 
     Attributes:
-        duration: seconds.
+        duration: seconds that it took.
         error: what it raised; ``None`` when its result was the failure.
     """
 
@@ -77,7 +81,11 @@ class CallRejected(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SlowCall(Event):
-    """A call took at least ``slow_call_duration``; comes beside the event of its outcome."""
+    """A call took at least ``slow_call_duration``; comes beside the event of its outcome.
+
+    Attributes:
+        duration: seconds that it took.
+    """
 
     duration: float
 

@@ -146,7 +146,7 @@ PyObject* batch_resolve(PyObject* object, PyObject* args) {
         if (!error) {
           return nullptr;
         }
-        dealer = dealers.try_emplace(result, std::move(error)).first;
+        dealer = dealers.emplace(result, ErrorDealer(std::move(error))).first;
       }
       for_each_caller(future, [&](BatchFuture* each) { dealer->second.fail(each, pass); });
     } else {
@@ -165,7 +165,7 @@ PyObject* batch_fail(PyObject* object, PyObject* args) {
   if (PyArg_ParseTuple(args, "O|nn", &error, &begin, &end) == 0) {
     return nullptr;
   }
-  if (!PyExceptionInstance_Check(error) || begin < 0 || end > static_cast<Py_ssize_t>(self->futures.size())) {
+  if (!PyExceptionInstance_Check(error) || begin < 0 || std::cmp_greater(end, self->futures.size())) {
     PyErr_SetString(PyExc_TypeError, "fail() takes an exception and a range of items");
     return nullptr;
   }

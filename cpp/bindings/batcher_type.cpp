@@ -81,8 +81,8 @@ BatchLane* lane_here(BatcherObject* self, bool& failed) {
   const PyRef loop(running_loop());
   failed = !loop;
   const auto& lanes = self->state.lanes;
-  const auto found = std::find_if(lanes.begin(), lanes.end(),
-                                  [&](const BatchLane* lane) { return lane->loop == loop.get(); });
+  const auto found =
+      std::ranges::find_if(lanes, [&](const BatchLane* lane) { return lane->loop == loop.get(); });
   return failed || found == lanes.end() ? nullptr : *found;
 }
 

@@ -222,7 +222,7 @@ struct PipelineDriver {
   // ---- on the way out
 
   static PySendResult suspended(Call* self, PyObject** result) {
-    PolicyLayer& layer = *self->layer;
+    const PolicyLayer& layer = *self->layer;
     if (layer.total && self->total.task == nullptr && self->stage != Stage::kAnswer &&
         !arm(self, *layer.total, self->total)) [[unlikely]] {
       return not_timed(self, result);

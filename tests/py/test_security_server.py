@@ -274,6 +274,19 @@ def test_no_answer_names_the_software_a_host_or_a_path(server):
         )
 
 
+def test_components_that_nobody_knows_leave_no_series(server):
+    def told():
+        names = set(server.get("/api/test/circuit-breaker/status").json())
+        return names, {line.partition(" ")[0] for line in server.get("/metrics").body.decode().splitlines()}
+
+    base = TRIGGER.rpartition("/")[0]
+    server.post(f"{base}/first")
+    before = told()
+    for number in range(100):
+        assert server.post(f"{base}/<b>{number}%22%0A?failure_count=1").status == 200
+    assert told() == before
+
+
 def test_frames_that_no_watcher_sends_end_at_most_its_own_connection(server):
     key = base64.b64encode(b"x" * 16).decode()
     handshake = (

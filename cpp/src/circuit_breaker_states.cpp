@@ -1,5 +1,6 @@
 // The states of a breaker and the ways between them. All transitions happen under mutex_.
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 
 #include "circuit_breaker_parts.hpp"
@@ -8,10 +9,14 @@ namespace resilience {
 
 namespace {
 
-// A fraction in [0, 1) that differs between breakers, periods and, through `now`, forked processes.
-double spread(const void* breaker, std::uint32_t word, Nanos now) noexcept {
+std::atomic<std::uint64_t> openings{0};
+
+// A fraction in [0, 1) that differs between breakers, also at one address after another, between the periods
+// of one and, through `now`, between forked processes.
+double spread(const void* breaker, Nanos now) noexcept {
+  const std::uint64_t count = openings.fetch_add(1, std::memory_order_relaxed);
   auto x = static_cast<std::uint64_t>(reinterpret_cast<std::uintptr_t>(breaker)) ^
-           (static_cast<std::uint64_t>(now) * 0x9E3779B97F4A7C15ULL) ^ (std::uint64_t{word} << 32U);
+           (static_cast<std::uint64_t>(now) * 0x9E3779B97F4A7C15ULL) ^ (count << 32U);
   x = (x ^ (x >> 30U)) * 0xBF58476D1CE4E5B9ULL;  // splitmix64's finisher
   x = (x ^ (x >> 27U)) * 0x94D049BB133111EBULL;
   x ^= x >> 31U;
@@ -59,7 +64,7 @@ StateChange CircuitBreaker::enter(BreakerState to, Nanos now) {
 
 StateChange CircuitBreaker::open_for_recovery(Nanos now) {
   Periods& history = periods();
-  const double fraction = spread(this, word_.load(std::memory_order_relaxed), now);
+  const double fraction = spread(this, now);
   const Nanos length = recovery_time(config(), history.reopenings, fraction);
   ++history.reopenings;
   opened_until_.store(saturating_add(now, length), std::memory_order_relaxed);

@@ -40,7 +40,8 @@ class CircuitBreakerConfig:
         failure_threshold: consecutive failures that open it, 0 to 1,000,000; 0 = off. Default 3, or 0 when a rate
             threshold is set.
         failure_rate_threshold: fraction in (0, 1] of failures in the window at which it opens.
-        minimum_calls: calls in the window before a rate counts, 1 to 1,000,000.
+        minimum_calls: calls in the window before a rate counts, 1 to 1,000,000; the default 10 is at most
+            `window_calls`.
         slow_call_duration: seconds from which on a call is slow.
         slow_call_rate_threshold: fraction in (0, 1] of slow calls in the window at which it opens.
         monitor_window: length of the window in seconds.
@@ -130,6 +131,8 @@ class CircuitBreakerConfig:
 
     def _resolved(self) -> dict[str, Any]:
         values = dict(self._given())
+        if self.window_calls is not None and self.minimum_calls == CircuitBreakerConfig.minimum_calls:
+            values["minimum_calls"] = min(self.minimum_calls, self.window_calls)  # nobody asked for more
         for key in ("minimum_calls", "monitor_window", "recovery_timeout", "recovery_jitter", "recovery_backoff",
                     "success_threshold", "half_open_concurrency"):  # fmt: skip
             if values[key] is None:

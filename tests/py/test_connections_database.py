@@ -176,3 +176,13 @@ def test_many_who_open_a_new_file_at_once_all_get_in(dsn, tmp_path):
         with contextlib.closing(sqlite3.connect(file)) as connection:
             modes.append(connection.execute("pragma journal_mode").fetchone())
     assert modes == [("wal",)] * 10
+
+
+@pytest.mark.parametrize("dsn", ["sqlite://", "sqlite:///", "sqlite:///:memory:"])
+async def test_no_file_means_one_memory_for_all_connections(dsn):
+    async with DatabasePool(dsn) as pool:
+        async with pool.write() as connection:
+            await connection.execute("CREATE TABLE kept (value)")
+            await connection.execute("INSERT INTO kept VALUES (1)")
+        async with pool.read() as connection:
+            assert [row["value"] for row in await connection.fetch("SELECT value FROM kept")] == [1]

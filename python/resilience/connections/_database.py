@@ -232,7 +232,9 @@ class DatabasePool:
             require("aiosqlite", "database")
             from resilience.connections._sqlite import SqliteDriver
 
-            path = self._rest.removeprefix("/") if self._rest != ":memory:" else self._rest
+            path = (
+                self._rest.removeprefix("/") or ":memory:"
+            )  # SQLite's own empty name is a file a connection
             return SqliteDriver(path, slots=self._slots, statement_timeout=self._statement_timeout)
         require("asyncpg", "database")
         from resilience.connections._postgres import PostgresDriver

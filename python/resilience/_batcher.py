@@ -84,6 +84,7 @@ class RequestBatcher(_core.RequestBatcherBase):
         if max_batch_weight is not None and weigher is None:
             raise ValueError("max_batch_weight needs a weigher")
         self._settings: dict[str, Any] = {}
+        self._launching = False
         self._tasks: dict[asyncio.Task[None], _core.Batch] = {}
         self._inboxes: list[BatchInbox] = []  # a loop each, oldest first
         self._process_func: ProcessFunc | None = None
@@ -240,7 +241,11 @@ class RequestBatcher(_core.RequestBatcherBase):
     def _launch(self, batch: _core.Batch) -> None:
         """Run the function on a batch, in a task and a context that are no caller's."""
         loop = asyncio.get_running_loop()
-        task = contextvars.Context().run(loop.create_task, self._run(batch))
+        self._launching = True
+        try:
+            task = contextvars.Context().run(loop.create_task, self._run(batch))
+        finally:
+            self._launching = False
         self._tasks[task] = batch
         task.add_done_callback(self._finished)
 
@@ -252,6 +257,8 @@ class RequestBatcher(_core.RequestBatcherBase):
             task.exception()  # KeyboardInterrupt or SystemExit, which have ended the loop's run already
 
     async def _run(self, batch: _core.Batch) -> None:
+        if self._launching:  # an eager task: the function isn't to run inside of add_request
+            await asyncio.sleep(0)
         await run_batch(self._process_func, batch, bisects=self._on_poison == "bisect")
 
     def _tasks_here(self) -> list[asyncio.Task[None]]:

@@ -23,8 +23,15 @@ class Kind(enum.IntEnum):
     GENERATOR = 3
 
 
+def _without_partials(function: Any) -> Any:
+    while isinstance(function, functools.partial):
+        function = function.func
+    return function
+
+
 def kind_of(function: Any) -> Kind:
     """Tell what calling `function` gives: what it is, or what its ``__call__`` is."""
+    function = _without_partials(function)
     for candidate in (function, getattr(function, "__call__", None)):  # noqa: B004
         if inspect.iscoroutinefunction(candidate):
             return Kind.COROUTINE
@@ -33,6 +40,19 @@ def kind_of(function: Any) -> Kind:
         if inspect.isgeneratorfunction(candidate):
             return Kind.GENERATOR
     return Kind.PLAIN
+
+
+_SHOWN = ("__name__", "__code__", "__defaults__", "__kwdefaults__", "__annotations__")
+
+
+def show_kind(wrapper: Any, function: Any) -> None:
+    """Let `inspect` see the kind of a wrapped partial or callable object, which tells neither itself."""
+    function = _without_partials(function)
+    if not hasattr(function, "__code__"):
+        function = getattr(function, "__call__", None)  # noqa: B004
+    for name in _SHOWN:
+        if not hasattr(wrapper, name) and hasattr(function, name):
+            setattr(wrapper, name, getattr(function, name))
 
 
 _STREAMS: dict[Kind, Callable[..., Any]] = {
@@ -54,6 +74,8 @@ def protect(guard: _core.Guard, function: Any) -> Any:
     kind = kind_of(function)
     streams = getattr(guard, "_streams", _STREAMS)
     wrapper = guard._wrap(function, kind, streams.get(kind))  # noqa: SLF001
+    if kind is not Kind.PLAIN and not hasattr(function, "__code__"):
+        show_kind(wrapper, function)
     _remember(wrapper)
     return wrapper
 
@@ -93,9 +115,7 @@ def _alive() -> Iterator[Any]:
 
 
 def _source_file(function: Any) -> str:
-    while isinstance(function, functools.partial):
-        function = function.func
-    code = getattr(inspect.unwrap(function), "__code__", None)
+    code = getattr(inspect.unwrap(_without_partials(function)), "__code__", None)
     return code.co_filename if code is not None else "<unknown>"
 
 

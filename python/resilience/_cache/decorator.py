@@ -12,7 +12,7 @@ from resilience._cache.options import Options
 from resilience._cache.redis import RedisCache
 from resilience._cache.signature import compile_signature
 from resilience._cache.tiered import TieredCache
-from resilience._guard import Kind, kind_of
+from resilience._guard import Kind, kind_of, show_kind
 from resilience._types import type_name
 
 P = ParamSpec("P")
@@ -167,6 +167,9 @@ def _wrap(function: Any, options: Options, own_cache: Callable[[Any], Cache[Any,
         BoundCached,
         plan.native(),
     )
+
+    if kind is Kind.COROUTINE and not hasattr(function, "__code__"):
+        show_kind(wrapped, function)
 
     def invalidate(*args: Any, **kwargs: Any) -> Any:
         return caching.invalidate_key(wrapped._key(*args, **kwargs))  # noqa: SLF001

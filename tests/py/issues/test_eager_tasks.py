@@ -85,3 +85,33 @@ async def test_policies_take_eager_tasks():
     )
     tasks = [asyncio.create_task(pipeline.call(call, i)) for i in range(5)]
     assert await asyncio.gather(*tasks) == [0, 1, 2, 3, 4]
+
+
+async def test_a_batch_function_does_not_run_inside_of_add_request():
+    ran = []
+
+    async def run(items):
+        ran.extend(items)
+        return items
+
+    batcher = RequestBatcher(1, 1000, run)
+    first = batcher.add_request(1, 1)
+    assert ran == []
+    second = batcher.add_request(2, 2)
+    second.cancel()
+    assert await first == 1
+    assert ran == [1]
+    await batcher.close()
+
+
+@pytest.mark.parametrize("end", [KeyboardInterrupt, SystemExit])
+def test_a_batch_function_that_ends_the_program_does(end):
+    async def leave(items):
+        raise end
+
+    async def main():
+        asyncio.get_running_loop().set_task_factory(asyncio.eager_task_factory)
+        await RequestBatcher(1, 1000, leave).add_request(1, 1)
+
+    with pytest.raises(end):
+        asyncio.run(main())

@@ -9,8 +9,9 @@ from typing import Any
 import asyncpg
 
 from pool_storms.kinds import PostgresServer, _binaries
-from resilience import CircuitBreaker, ResilienceError
+from resilience import ResilienceError
 from resilience.connections import DatabasePool
+from support.database_load import pool_with_log
 
 RECOVERY = 2.0
 SIZE = 5
@@ -131,22 +132,8 @@ OUTAGES: dict[str, Outage] = {
 }
 
 
-@contextlib.asynccontextmanager
-async def a_pool(server: PostgresServer, scheme: str) -> AsyncIterator[DatabasePool]:
-    pool = DatabasePool(
-        server.dsn.replace("postgresql", scheme, 1),
-        size=SIZE,
-        pool_timeout=2,
-        statement_timeout=1.5,
-        connect_timeout=1,
-    )
-    for name in ("read_breaker", "write_breaker", "connect_breaker"):
-        config = getattr(pool, name).config.replace(recovery_timeout=RECOVERY)
-        setattr(pool, name, CircuitBreaker.from_config(config, f"outage:{name}"))
-    async with pool:
-        await pool.write("drop table if exists log")
-        await pool.write("create table log (id int)")
-        yield pool
+def a_pool(server: PostgresServer, scheme: str) -> contextlib.AbstractAsyncContextManager[DatabasePool]:
+    return pool_with_log(server, scheme, recovery=RECOVERY, statement_timeout=1.5)
 
 
 async def outage(name: str, server: PostgresServer, scheme: str) -> dict[str, float]:

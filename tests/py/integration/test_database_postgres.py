@@ -10,8 +10,7 @@ import pytest
 import sqlalchemy
 
 from resilience import BulkheadFullError, CircuitBreaker, ResilienceError, State
-from resilience.connections import DatabasePool
-from support.database_load import CALLS, resize_under_load
+from support.database_load import CALLS, pool_with_log, resize_under_load
 from support.postgres_server import postgres_server  # noqa: F401 - a fixture
 from support.storm import CancelStorm
 from support.until import until
@@ -42,19 +41,9 @@ def breaker(kind, **settings):
 
 @pytest.fixture(params=["postgresql", "postgresql+asyncpg"])
 async def pool(request, postgres_server):  # noqa: F811 - pytest's way
-    database = DatabasePool(
-        postgres_server.dsn.replace("postgresql", request.param, 1),
-        size=5,
-        pool_timeout=2,
-        statement_timeout=0.5,
-        connect_timeout=1,
-    )
-    for name in ("read_breaker", "write_breaker", "connect_breaker"):
-        config = getattr(database, name).config.replace(recovery_timeout=RECOVERY)
-        setattr(database, name, CircuitBreaker.from_config(config, f"test:{name}"))
-    async with database:
-        await database.write("drop table if exists log")
-        await database.write("create table log (id int)")
+    async with pool_with_log(
+        postgres_server, request.param, recovery=RECOVERY, statement_timeout=0.5
+    ) as database:
         yield database
 
 

@@ -1,10 +1,27 @@
-"""Reads and writes of a database pool whose size changes meanwhile."""
+"""Pools of a PostgreSQL of the tests' own, and reads and writes of one whose size changes meanwhile."""
 
 import asyncio
+import contextlib
 
+from resilience import CircuitBreaker
+from resilience.connections import DatabasePool
 from support.until import until
 
 CALLS = 120
+
+
+@contextlib.asynccontextmanager
+async def pool_with_log(server, scheme, *, recovery, **settings):
+    """Yield a pool of `server` with an empty table `log`, whose breakers recover after `recovery` seconds."""
+    dsn = server.dsn.replace("postgresql", scheme, 1)
+    pool = DatabasePool(dsn, size=5, pool_timeout=2, connect_timeout=1, **settings)
+    for name in ("read_breaker", "write_breaker", "connect_breaker"):
+        config = getattr(pool, name).config.replace(recovery_timeout=recovery)
+        setattr(pool, name, CircuitBreaker.from_config(config, f"log:{name}"))
+    async with pool:
+        await pool.write("drop table if exists log")
+        await pool.write("create table log (id int)")
+        yield pool
 
 
 async def resize_under_load(pool):

@@ -7,7 +7,6 @@ The pass itself is native (`request_gate.hpp`): it names and counts a request, a
 admitted, has no body and no settings of its own. Whatever needs a decision is here.
 """
 
-import logging
 from collections.abc import Awaitable, Callable
 from functools import partial
 from http import HTTPStatus
@@ -22,11 +21,10 @@ from resilience.fastapi import _body, _correlation
 from resilience.fastapi._admission import Admission
 from resilience.fastapi._endpoint_call import serve_endpoint
 from resilience.fastapi._endpoints import EndpointPolicy, EndpointTable, Priority
+from resilience.fastapi._error_log import ErrorLog
 from resilience.fastapi._health import Lifecycle
 from resilience.fastapi._problems import problem_response
 from resilience.fastapi._request_metrics import RequestMetrics
-
-_log = logging.getLogger("resilience.fastapi")
 
 
 class ResilienceMiddleware(_core.RequestGate):
@@ -63,6 +61,7 @@ class ResilienceMiddleware(_core.RequestGate):
         self.metrics = metrics if metrics is not None else RequestMetrics()
         self._admission = admission if admission is not None else Admission()
         self._max_body = max_body_bytes
+        self._errors = ErrorLog()
         endpoints = endpoints if endpoints is not None else EndpointTable()
         inner = app if cache is None else cache(app)
         super().__init__(
@@ -112,7 +111,7 @@ class ResilienceMiddleware(_core.RequestGate):
 
     def _answer(self, error: Exception, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Answer in place of the application, which failed before its response began."""
-        return _response_to(error)(scope, receive, send)
+        return _response_to(error, self._errors)(scope, receive, send)
 
     async def _serve_other(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":
@@ -161,8 +160,8 @@ class _Untraced:
             await self.app(scope, receive, send)
 
 
-def _response_to(error: Exception) -> Response:
+def _response_to(error: Exception, log: ErrorLog) -> Response:
     if isinstance(error, HTTPException):
         return problem_response(error.status_code, error.detail)
-    _log.error("request %s failed", _correlation.correlation_id(), exc_info=error)
+    log.tell(error)
     return problem_response(HTTPStatus.INTERNAL_SERVER_ERROR)

@@ -113,7 +113,7 @@ class Verifier:
                 issuer=ISSUER,
                 options={"require": _REQUIRED},
             )
-        except (jwt.InvalidTokenError, ValueError):
+        except (jwt.InvalidTokenError, ValueError, RecursionError):
             return None
         return claims if claims["sub"] in self._users else None
 

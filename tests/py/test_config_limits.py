@@ -1,6 +1,7 @@
 """A hostile configuration costs little and is refused; what is read is what is written."""
 
 import tomllib
+import tracemalloc
 
 import pytest
 import yaml
@@ -26,6 +27,10 @@ HOSTILE = {
     "yaml deep tables": (".yaml", "defaults: " + "{a: " * DEEP),
     "yaml deep dashes": (".yaml", "defaults: \n" + "- " * DEEP),
     "yaml deep indentation": (".yaml", "\n".join(" " * i + "a:" for i in range(600))),
+    "yaml the same key fifty thousand times": (".yaml", "a: 1\n" * 50_000),
+    "yaml a key twice": (".yaml", "circuit_breakers: {a: {}, b: {}, a: {}}\n"),
+    "yaml a python object": (".yaml", "defaults: !!python/object/apply:os.system [exit]\n"),
+    "toml a key twice": (".toml", "[circuit_breakers.a]\nminimum_calls = 1\nminimum_calls = 2\n"),
     "yaml many values": (".yaml", "defaults: [" + "1," * (nodes.MAX_NODES + 1) + "]\n"),
     "yaml control character": (".yaml", "defaults:\n  recovery_timeout: \x07\n"),
     "toml deep lists": (".toml", "defaults = " + "[" * DEEP),
@@ -50,6 +55,22 @@ def test_a_hostile_file_is_refused_naming_a_key_and_a_line(tmp_path, name):
     assert caught.value.key
     assert caught.value.line >= 1
     assert len(str(caught.value)) < 1000
+
+
+@pytest.mark.parametrize("suffix", [".yaml", ".toml"])
+def test_a_file_without_end_is_read_no_further_than_its_limit(tmp_path, suffix):
+    sparse, endless = tmp_path / f"sparse{suffix}", tmp_path / f"endless{suffix}"
+    with sparse.open("wb") as file:
+        file.truncate(100 * 1024**3)  # takes no room on the disk
+    endless.symlink_to("/dev/zero")
+    for path in (sparse, endless):
+        tracemalloc.start()
+        try:
+            with pytest.raises(ConfigError, match="larger than"):
+                configure(path)
+            assert tracemalloc.get_traced_memory()[1] < 4 * 1024**2
+        finally:
+            tracemalloc.stop()
 
 
 def test_a_mapping_that_contains_itself_is_refused():

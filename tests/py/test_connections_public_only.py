@@ -1,5 +1,7 @@
 """URLs of users: none of them leads into the private network."""
 
+import asyncio
+
 import httpx
 import pytest
 
@@ -56,6 +58,23 @@ FORBIDDEN = [
     "::ffff:127.0.0.1",
     "::ffff:a9fe:a9fe",
     "64:ff9b::7f00:1",
+    "64:ff9b::a9fe:a9fe",
+    "64:ff9b:1::7f00:1",
+    "::7f00:1",
+    "::127.0.0.1",
+    "::ffff:0:127.0.0.1",
+    "fec0::1",
+    "fd00:ec2::254",
+    "2001::7f00:1",
+    "2001:db8::1",
+    "3fff::1",
+    "5f00::1",
+    "100::1",
+    "192.88.99.1",
+    "168.63.129.16",
+    "192.0.2.1",
+    "198.18.0.1",
+    "255.255.255.255",
     "2002:7f00:1::",
     "not an address",
     "",
@@ -84,12 +103,62 @@ async def test_a_private_address_is_never_reached(network, url):
     assert network.reached == []
 
 
-@pytest.mark.parametrize("host", ["2130706433", "0x7f000001", "localhost", "127.1"])
+SPELLINGS = [
+    "2130706433",
+    "0x7f000001",
+    "0x7f.0.0.1",
+    "017700000001",
+    "0177.0.0.1",
+    "0300.0250.1.1",
+    "3232235777",
+    "0",
+    "localhost",
+    "LOCALHOST",
+    "localhost.",
+    "127.1",
+    "127.0.0.1.",
+    "127\u30020\u30020\u30021",
+    "[::ffff:7f00:1]",
+    "[::1%25lo]",
+    "8.8.8.8@127.0.0.1",
+    "\u2460\u2461\u2466.0.0.1",
+]
+
+
+@pytest.mark.parametrize("host", SPELLINGS)
 async def test_other_spellings_of_loopback_are_seen_through(network, host):
     async with httpx.AsyncClient(transport=PublicOnlyTransport(network)) as http:
-        with pytest.raises(ForbiddenAddressError):
+        with pytest.raises((ForbiddenAddressError, httpx.InvalidURL)):
             await http.get(f"http://{host}/")
     assert network.reached == []
+
+
+async def test_a_name_that_is_bound_anew_between_check_and_connection_leads_nowhere_else(network):
+    answers = iter([[PUBLIC], ["127.0.0.1"], ["::1"]])
+
+    async def resolve(_host, _port):
+        return next(answers)
+
+    transport = PublicOnlyTransport(network, resolve=resolve)
+    async with httpx.AsyncClient(transport=transport) as http:
+        assert (await http.get("http://rebound.example/")).status_code == 200
+        for _ in range(2):
+            with pytest.raises(ForbiddenAddressError):
+                await http.get("http://rebound.example/")
+    assert network.reached == [(PUBLIC, "rebound.example")]
+    assert next(answers, None) is None, "it was looked up once a request"
+
+
+async def test_no_connection_is_made_to_a_listener_of_this_machine():
+    """Over real sockets: a server is there, and is never reached."""
+    reached = []
+    server = await asyncio.start_server(lambda reader, writer: reached.append(writer), "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    async with server, httpx.AsyncClient(transport=PublicOnlyTransport(), follow_redirects=True) as http:
+        for host in ("127.0.0.1", "localhost", "2130706433", "[::ffff:127.0.0.1]"):
+            with pytest.raises(ForbiddenAddressError):
+                await http.get(f"http://{host}:{port}/")
+    assert reached == []
 
 
 async def test_a_name_with_one_private_address_among_its_addresses_is_refused(network):
@@ -99,10 +168,20 @@ async def test_a_name_with_one_private_address_among_its_addresses_is_refused(ne
     assert network.reached == []
 
 
-async def test_a_redirect_to_a_private_address_is_refused(network):
-    async with client(network) as http:
-        with pytest.raises(ForbiddenAddressError):
-            await http.get("http://public.example/away?to=http://127.0.0.1/admin")
+@pytest.mark.parametrize(
+    "to",
+    [
+        "http://127.0.0.1/admin",
+        "//127.0.0.1/",
+        "http://inner.example/",
+        "http://[::ffff:a9fe:a9fe]/",
+        "file:///etc",
+    ],
+)
+async def test_a_redirect_to_a_private_address_is_refused(network, to):
+    async with client(network, {"inner.example": ["10.0.0.7"]}) as http:
+        with pytest.raises(httpx.UnsupportedProtocol):
+            await http.get(f"http://public.example/away?to={to}")
     assert network.reached == [(PUBLIC, "public.example")]
 
 

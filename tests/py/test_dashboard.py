@@ -191,7 +191,10 @@ def test_bad_settings_are_refused_at_construction(settings, kind, message):
         create_app(**settings)
 
 
-@pytest.mark.parametrize("host", ["0.0.0.0", "192.0.2.1", "::", "example.org"])  # noqa: S104 - to see it refused
+@pytest.mark.parametrize(
+    "host",
+    ["0.0.0.0", "192.0.2.1", "::", "example.org", "", "0", "*", "127.0.0.1.example", "127.1"],  # noqa: S104 - refused
+)
 def test_the_command_refuses_other_addresses_without_a_token(host, capsys, monkeypatch):
     monkeypatch.delenv("RESILIENCE_DASHBOARD_TOKEN", raising=False)
     assert cli.main(["serve-dashboard", "--host", host]) == 2

@@ -1,6 +1,8 @@
 """Tokens: who gets one, which are refused, and what the verifier's breaker does."""
 
 import base64
+import hashlib
+import hmac
 import json
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
@@ -51,9 +53,6 @@ def rsa_public_key() -> str:
 
 def confused() -> str:
     """HS256 signed with a public RSA key, by hand: PyJWT refuses to make one."""
-    import hashlib
-    import hmac
-
     head, body, _ = unsigned("HS256").split(".")
     mac = hmac.new(rsa_public_key().encode(), f"{head}.{body}".encode(), hashlib.sha256).digest()
     return f"{head}.{body}." + base64.urlsafe_b64encode(mac).rstrip(b"=").decode()
@@ -69,7 +68,50 @@ def test_a_wrong_name_or_password_is_refused(verifier, name, password):
     assert not verifier.check_password(name, password)
 
 
-BAD_TOKENS = {
+def headed(header: bytes) -> str:
+    """A good token under another header."""
+    return ".".join([base64.urlsafe_b64encode(header).rstrip(b"=").decode(), *signed().split(".")[1:]])
+
+
+def with_payload(payload: bytes) -> str:
+    """Rightly signed, whatever it says."""
+    message = ".".join(
+        base64.urlsafe_b64encode(part).rstrip(b"=").decode() for part in (b'{"alg":"HS256"}', payload)
+    )
+    mac = hmac.new(SECRET.encode(), message.encode(), hashlib.sha256).digest()
+    return f"{message}.{base64.urlsafe_b64encode(mac).rstrip(b'=').decode()}"
+
+
+def saying(**changes: object) -> str:
+    plain = {"sub": "ann", "iat": 1, "exp": 9_999_999_999, "iss": ISSUER, "aud": AUDIENCE}
+    return with_payload(json.dumps(plain | changes).encode())
+
+
+ODD_TOKENS = {
+    "a list as header": headed(b"[]"),
+    "a deep header": headed(b"[" * 2_000),
+    "a deep type": headed(b'{"alg":"HS256","typ":' + b"[" * 2_000),
+    "a list of algorithms": headed(b'{"alg":["HS256"]}'),
+    "no algorithm": headed(b'{"alg":null}'),
+    "a huge algorithm": headed(b'{"alg":' + b"9" * 2_000 + b"}"),
+    "critical extensions": headed(b'{"alg":"HS256","crit":["x"]}'),
+    "header no utf-8": headed(b"\xff"),
+    "half a character": "\ud800.a.b",
+    "only dots": "." * 4_000,
+    "a deep payload": with_payload(b"[" * 1_100 + b"]" * 1_100),
+    "a list as payload": with_payload(b"[]"),
+    "a list as subject": saying(sub=["ann"]),
+    "a table as subject": saying(sub={}),
+    "an endless exp": with_payload(b'{"sub":"ann","iat":1,"exp":1e999,"iss":"i","aud":"a"}'),
+    "an exp that is none": saying(exp=float("nan")),
+    "an exp of text": saying(exp="tomorrow"),
+    "issued tomorrow": saying(iat=99_999_999_999),
+    "not before tomorrow": saying(nbf=99_999_999_999),
+    "a list of issuers": saying(iss=[ISSUER]),
+}
+
+
+BAD_TOKENS = ODD_TOKENS | {
     "alg none": unsigned("none"),
     "alg None": unsigned("None"),
     "alg NONE": unsigned("NONE"),

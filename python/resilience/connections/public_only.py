@@ -16,6 +16,11 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Resolve = Callable[[str, int], Awaitable[list[str]]]
 
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
+_UNICAST = ipaddress.ip_network(
+    "2000::/3"
+)  # all that is given out of IPv6; what lies elsewhere stands for something
+# What passes for public, on older interpreters at least: relays of 6to4, a cloud's own server, documentation.
+_SPECIAL = tuple(map(ipaddress.ip_network, ("192.88.99.0/24", "168.63.129.16/32", "3fff::/20")))
 _PORTS = {"http": 80, "https": 443}
 
 
@@ -64,7 +69,15 @@ def is_public(text: str) -> bool:
         address: Address = ipaddress.ip_address(text.partition("%")[0])
     except ValueError:
         return False
-    return all(each.is_global and not each.is_multicast for each in _carried(address))
+    return all(map(_is_plain, _carried(address)))
+
+
+def _is_plain(address: Address) -> bool:
+    """Return whether an address that stands for no other is one of the public internet."""
+    if address.version == 6 and address not in _UNICAST:  # noqa: PLR2004 - a version, no quantity
+        return False
+    special = any(address in network for network in _SPECIAL if network.version == address.version)
+    return address.is_global and not address.is_multicast and not special
 
 
 def _carried(address: Address) -> list[Address]:

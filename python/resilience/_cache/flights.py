@@ -7,10 +7,10 @@ before it.
 """
 
 import asyncio
+import contextlib
 import logging
 import weakref
 from collections.abc import Awaitable, Callable, Coroutine, Hashable, Iterator
-from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, Protocol
 
@@ -50,7 +50,7 @@ class Waiting:
 running_load: ContextVar[Waiting | None] = ContextVar("resilience_running_load", default=None)
 
 
-@contextmanager
+@contextlib.contextmanager
 def waiting_for(load: Waiting) -> Iterator[None]:
     """Wait for `load`, as the load that this code runs in, if any.
 
@@ -99,11 +99,14 @@ def _start_task(coroutine: Coroutine[Any, Any, Any]) -> Any:
 class _Flight(Waiting):
     """One load on one event loop."""
 
-    __slots__ = ("callers", "joined", "tags", "task", "wakers")
+    __slots__ = ("callers", "joined", "others", "tags", "task", "wakers")
 
-    def __init__(self, key: Hashable, token: int, tags: tuple[Hashable, ...]) -> None:
+    def __init__(
+        self, key: Hashable, token: int, tags: tuple[Hashable, ...], others: "dict[Hashable, _Flight]"
+    ) -> None:
         super().__init__(key, token)
         self.tags = tags
+        self.others = others  # those of its event loop, by key, among which it is found
         self.task: Any = None  # asyncio's or trio's; not there yet while an eager one takes its first step
         self.joined = 0  # callers that there ever were
         self.callers = 0  # that are waiting now
@@ -148,8 +151,18 @@ class Flights:
         home = _home()
         flights = self._loops.get(home)
         if flights is None:
+            self._drop_closed()
             flights = self._loops[home] = {}
         return flights
+
+    def _drop_closed(self) -> None:
+        """Let go of loads that will never land: they would keep their loop, and those who wait on it."""
+        for loop, flights in list(self._loops.items()):
+            if isinstance(loop, asyncio.AbstractEventLoop) and loop.is_closed():
+                del self._loops[loop]
+                for flight in flights.values():
+                    self._tokens._end_load(flight.token)  # noqa: SLF001
+                flights.clear()
 
     def _current(self, key: Hashable) -> _Flight | None:
         flight = self._here().get(key)
@@ -158,25 +171,24 @@ class Flights:
         return flight if self._tokens._token_valid(flight.token, key, flight.tags) else None  # noqa: SLF001
 
     def _start(self, key: Hashable, load: Load, tags: tuple[Hashable, ...]) -> _Flight:
-        flight = _Flight(key, self._tokens._begin_load(), tags)  # noqa: SLF001
-        flights = self._here()
-        flights[key] = flight
+        flight = _Flight(key, self._tokens._begin_load(), tags, self._here())  # noqa: SLF001
+        flight.others[key] = flight
         try:
             flight.task = _start_task(self._run(flight, load))
         except BaseException:
             self._tokens._end_load(flight.token)  # noqa: SLF001
-            self._forget(flights, flight)
+            self._forget(flight)
             raise
-        flight.task.add_done_callback(lambda task: self._landed(flights, flight, task))
+        flight.task.add_done_callback(lambda task: self._landed(flight, task))
         return flight
 
     async def _run(self, flight: _Flight, load: Load) -> Any:
         running_load.set(flight)  # in this task's own context
         return await load(flight)
 
-    def _landed(self, flights: dict[Hashable, _Flight], flight: _Flight, task: Any) -> None:
+    def _landed(self, flight: _Flight, task: Any) -> None:
         self._tokens._end_load(flight.token)  # noqa: SLF001
-        self._forget(flights, flight)
+        self._forget(flight)
         error = None if task.cancelled() else task.exception()
         if error is not None and flight.joined == 0:
             _log.warning("loading %r in the background failed: %r", flight.key, error)
@@ -184,9 +196,9 @@ class Flights:
             waker.set(True)
 
     @staticmethod
-    def _forget(flights: dict[Hashable, _Flight], flight: _Flight) -> None:
-        if flights.get(flight.key) is flight:
-            del flights[flight.key]
+    def _forget(flight: _Flight) -> None:
+        if flight.others.get(flight.key) is flight:
+            del flight.others[flight.key]
 
     async def _wait(self, flight: _Flight) -> Any:
         with waiting_for(flight):
@@ -205,8 +217,9 @@ class Flights:
 
     def _left(self, flight: _Flight) -> None:
         if flight.callers == 0 and not self._keep_running:
-            self._forget(self._here(), flight)
-            flight.task.cancel()
+            self._forget(flight)
+            with contextlib.suppress(RuntimeError):  # its loop was closed, and the last caller collected
+                flight.task.cancel()
 
     @staticmethod
     def _outcome(flight: _Flight, task: Any) -> Any:

@@ -226,6 +226,19 @@ class Cache(_core.CacheBase, MutableMapping[K, V], Generic[K, V]):
 
         return self._sync_flights.join(key, load)  # type: ignore[no-any-return]
 
+    def resize(  # type: ignore[override] # whole numbers, not whatever can be made one
+        self, max_entries: int | None = None, max_bytes: int | None = None
+    ) -> None:
+        """Change the bounds; what no longer fits leaves at once. ``None`` leaves a bound as it is.
+
+        Raises:
+            ValueError: for a number out of its range, and for `max_bytes` of a cache that was made without.
+            TypeError: for an argument of the wrong type.
+        """
+        given = {"max_entries": max_entries, "max_bytes": max_bytes}
+        _check_types(**{name: value for name, value in given.items() if value is not None})
+        super().resize(max_entries, max_bytes)
+
     def stats(self) -> dict[str, Any]:
         """Return counters and sizes, ready for JSON.
 

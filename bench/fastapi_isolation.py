@@ -7,8 +7,8 @@ busy don't move. Each has an interval that holds it nineteen times of twenty, by
 The same ratios of "up" stretches to the "up" stretches after them show what the machine alone does; processor time
 and how late the load's own timers ran show the rest.
 
-A third endpoint has a second provider to
-turn to: how many of its users are answered, when the first is down for a tenth of the time.
+A third endpoint has a second provider to turn to: how many of its users are answered, when the first is down for a
+tenth of the time.
 """
 
 import asyncio

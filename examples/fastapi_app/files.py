@@ -77,7 +77,8 @@ async def read_file(path: FilePath, request: Request) -> Response:
 @router.put(
     ROUTE,
     status_code=HTTPStatus.NO_CONTENT,
-    responses={201: {"description": "Created"}, **problem_responses(400, 409, 413, 415, 507)},
+    # 404: a path with a line break, which no route takes
+    responses={201: {"description": "Created"}, **problem_responses(400, 404, 409, 413, 415, 507)},
 )
 async def write_file(path: FilePath, request: Request) -> Response:
     """Write a file of the workspace, whole or not at all."""

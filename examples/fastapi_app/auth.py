@@ -4,6 +4,7 @@ The verifier is behind a breaker of its own, which denies when open. A wrong pas
 of the verifier, not a failure of it, so that no visitor can open the breaker.
 """
 
+import asyncio
 import hashlib
 import hmac
 import secrets
@@ -17,6 +18,7 @@ from fastapi.security import OAuth2PasswordBearer, OAuth2PasswordRequestForm
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
+from resilience import bulkhead
 from resilience.fastapi import problem_responses
 from services import Services
 from settings import Settings
@@ -31,6 +33,11 @@ MAX_TOKEN = 4_096
 
 # scrypt's cost: 16 MiB and some tens of milliseconds a guess.
 _SCRYPT = {"n": 2**14, "r": 8, "p": 1}
+
+# More would take the memory and the cores that everybody else is served with.
+HASHES_AT_ONCE = 2
+WAITING_HASHES = 64
+LONGEST_WAIT = 5.0
 
 _ALLOWED_HEADERS = {"alg", "typ"}
 _REQUIRED = ["exp", "iat", "sub", "aud", "iss"]
@@ -69,6 +76,13 @@ class Verifier:
         self.verify = circuit_breaker("auth")(self._subject)
         self.admin_of = circuit_breaker("auth")(self._admin)
         self.check_password = circuit_breaker("auth")(self._check_password)
+        self._hashing = bulkhead(
+            HASHES_AT_ONCE, max_waiting=WAITING_HASHES, max_wait=LONGEST_WAIT, name="password_hashing"
+        )
+
+    async def admits(self, name: str, password: str) -> bool:
+        """Check a password in a thread; raises BulkheadFullError while too many are being checked."""
+        return bool(await self._hashing.call(asyncio.to_thread, self.check_password, name, password))
 
     def issue(self, subject: str) -> Token:
         """Return a token for a user."""
@@ -129,10 +143,10 @@ async def current_user(request: Request, token: Annotated[str | None, Depends(be
 
 
 @router.post("/api/auth/token", responses=problem_responses(401))
-def token(form: Annotated[OAuth2PasswordRequestForm, Depends()], request: Request) -> Token:
-    """Give a token for a name and a password; runs in a thread, since hashing takes its time."""
+async def token(form: Annotated[OAuth2PasswordRequestForm, Depends()], request: Request) -> Token:
+    """Give a token for a name and a password."""
     services: Services = request.app.state.services
-    if not services.verifier.check_password(form.username, form.password):
+    if not await services.verifier.admits(form.username, form.password):
         headers = {"WWW-Authenticate": "Bearer"}
         raise HTTPException(HTTPStatus.UNAUTHORIZED, "Wrong name or password.", headers=headers)
     return services.verifier.issue(form.username)

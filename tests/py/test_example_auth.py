@@ -1,9 +1,11 @@
 """Tokens: who gets one, which are refused, and what the verifier's breaker does."""
 
+import asyncio
 import base64
 import hashlib
 import hmac
 import json
+import threading
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 
@@ -15,8 +17,9 @@ from pydantic import SecretStr, ValidationError
 
 import auth
 from auth import AUDIENCE, ISSUER, Verifier, hash_password
-from resilience import CircuitOpenError, State, get_circuit_breaker
+from resilience import BulkheadFullError, CircuitOpenError, State, get_circuit_breaker
 from settings import Settings
+from support.until import until
 
 SECRET = "s" * 40
 
@@ -161,6 +164,36 @@ def test_an_open_breaker_denies_good_tokens_too(verifier):
         verifier.check_password("ann", "right")
     breaker.reset()
     assert verifier.verify(token) == "ann"
+
+
+async def test_a_flood_of_passwords_is_checked_a_few_at_a_time_and_the_rest_told_to_come_back(
+    verifier, monkeypatch
+):
+    busy, most, release = 0, 0, threading.Event()
+    counting = threading.Lock()
+
+    def held(password, salt=None):
+        nonlocal busy, most
+        with counting:
+            busy += 1
+            most = max(most, busy)
+        release.wait(60)
+        with counting:
+            busy -= 1
+        return "no such hash"
+
+    monkeypatch.setattr(auth, "hash_password", held)
+    tasks = [asyncio.create_task(verifier.admits("ann", f"guess {number}")) for number in range(200)]
+    at_once = 200 - auth.HASHES_AT_ONCE - auth.WAITING_HASHES
+    await until(lambda: sum(task.done() for task in tasks) >= at_once)
+    release.set()
+    results = await asyncio.gather(*tasks, return_exceptions=True)
+    assert most == auth.HASHES_AT_ONCE
+    assert sum(isinstance(result, BulkheadFullError) for result in results) >= at_once
+    assert {type(result) for result in results} == {bool, BulkheadFullError}
+    assert not any(result is True for result in results)
+    breaker = get_circuit_breaker("auth", recovery_timeout=Settings().recovery_timeout, failure_threshold=3)
+    assert (breaker.state, breaker.failure_count) == (State.CLOSED, 0)
 
 
 def test_a_verifier_that_breaks_opens_its_breaker(verifier, monkeypatch):

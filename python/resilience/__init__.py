@@ -113,7 +113,19 @@ _MODULES = {
         "StateChanged",
     ),
 }
-_PUBLIC_MODULES = ("allocator", "config", "errors", "events", "external", "testing")
+_PUBLIC_MODULES = (
+    "allocator",
+    "config",
+    "connections",
+    "dashboard",
+    "errors",
+    "events",
+    "external",
+    "fastapi",
+    "observability",
+    "providers",
+    "testing",
+)
 _HOMES = {name: module for module, names in _MODULES.items() for name in names}
 __all__ = sorted(_HOMES)  # noqa: PLE0605 - a list, only not a literal one
 

@@ -117,3 +117,8 @@ def test_building_for_a_free_threaded_interpreter_is_refused_with_the_reason():
     )
     assert compiler.returncode != 0
     assert "resilience needs an interpreter with the GIL" in compiler.stderr
+
+
+@pytest.mark.parametrize("module", resilience._PUBLIC_MODULES)
+def test_public_modules_are_there_without_a_further_import(module):
+    assert run(f"import resilience; print(resilience.{module}.__name__)") == [f"resilience.{module}"]

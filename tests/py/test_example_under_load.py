@@ -7,10 +7,13 @@ import signal
 import socket
 import subprocess
 import sys
+from dataclasses import dataclass
+from pathlib import Path
 
 import aiohttp
 import pytest
 
+from resilience.observability import WorkerShare
 from settings import Settings
 from support.example import EXAMPLE, PYTHON_PATH, call, example_server
 from support.steady_load import Outcome, send_steadily, until_not_ready
@@ -53,22 +56,34 @@ SERVERS = {
 }
 
 
+@dataclass(frozen=True)
+class Workers:
+    """A server of four workers, and the folder in which they share their counts."""
+
+    process: subprocess.Popen
+    url: str
+    shared: Path
+
+
 @pytest.fixture(params=list(SERVERS))
 def several_workers(request, tmp_path):
-    port = free_port()
+    port, shared = free_port(), tmp_path / "metrics"
     environment = {name: value for name, value in os.environ.items() if not name.startswith("RESILIENCE_")}
     environment |= {
         "PYTHONPATH": os.pathsep.join([str(PYTHON_PATH), str(EXAMPLE)]),
-        "RESILIENCE_METRICS_DIR": str(tmp_path / "metrics"),
+        "TMPDIR": str(tmp_path),
+        "RESILIENCE_DATA_FOLDER": str(tmp_path / "data"),
+        "RESILIENCE_METRICS_DIR": str(shared),
         "RESILIENCE_WORKSPACE": str(tmp_path / "workspace"),
         "RESILIENCE_UPSTREAM_URL": "http://127.0.0.1:9",  # nobody there: each worker would start its own
     }
     words = [word.format(port=port) for word in SERVERS[request.param]]
     command = [sys.executable, "-m", *words, "unified_server:app"]
     with subprocess.Popen(command, env=environment, cwd=tmp_path) as process:
-        yield f"http://127.0.0.1:{port}"
+        yield Workers(process, f"http://127.0.0.1:{port}", shared)
         process.terminate()
         assert process.wait(60) in (0, -signal.SIGTERM)
+    assert list(tmp_path.glob("resilience-workers-*")) == []
 
 
 async def is_up(url):
@@ -85,13 +100,32 @@ async def counted(url):
 
 
 async def test_four_workers_under_load_count_every_request_and_end_when_told(several_workers):
-    url, outcome = several_workers, Outcome()
+    url, outcome = several_workers.url, Outcome()
     while not await is_up(url):
         await asyncio.sleep(0)
     connector = aiohttp.TCPConnector(force_close=True)  # so that every worker gets its share
     async with aiohttp.ClientSession(url, connector=connector) as session:
         await send_steadily(session, "/api/agents", outcome, rate=300, seconds=2)
-    assert outcome.failures == []
-    while (total := await counted(url)) < 600:
-        await asyncio.sleep(0)
-    assert total == 600
+        assert outcome.failures == []
+        while (total := await counted(url)) < 600:
+            await asyncio.sleep(0)
+        assert total == 600
+        # told to end in the middle of a load: whom no worker takes any more fails, who was answered is counted
+        async with asyncio.TaskGroup() as group:
+            group.create_task(send_steadily(session, "/api/agents", outcome, rate=300, seconds=2))
+            await until(lambda: len(outcome.seconds) >= 800)
+            several_workers.process.terminate()
+    assert await asyncio.to_thread(several_workers.process.wait, 60) in (0, -signal.SIGTERM)
+    answered = len(outcome.seconds) - len(outcome.failures)
+    assert counted_in(several_workers.shared) == answered >= 800
+
+
+def counted_in(shared):
+    """Requests that the workers said they answered when they left."""
+    families = {family.name: family for family in WorkerShare(shared).merged([])}
+    values = families["resilience_http_requests"].values.items()
+    return sum(
+        numbers[0]
+        for labels, numbers in values
+        if {("route", "/api/agents"), ("status", "200")} <= set(labels)
+    )

@@ -6,6 +6,7 @@ With `--outage START:SECONDS` the local upstream is taken away in the middle of 
 import argparse
 import asyncio
 import json
+import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -220,7 +221,10 @@ def main() -> None:
     """Run the load test."""
     arguments = parse(sys.argv[1:])
     console = Console(stderr=True)
-    report = asyncio.run(run(arguments, console))
+    try:
+        report = asyncio.run(run(arguments, console))
+    except KeyboardInterrupt:
+        sys.exit(128 + signal.SIGINT)
     if arguments.json:
         sys.stdout.write(json.dumps(report.as_json(), indent=2) + "\n")
     else:

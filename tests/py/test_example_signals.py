@@ -84,25 +84,16 @@ def test_ctrl_c_in_a_terminal_ends_every_process_of_the_server_without_a_traceba
     assert "Traceback" not in said
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_ctrl_c_while_the_server_is_imported_ends_it_without_a_traceback():
     with example_process() as process:
-        until_ignored_or_default(process.pid)
+        mapped = Path(f"/proc/{process.pid}/maps")
+        while "pydantic_core" not in mapped.read_text(encoding="utf-8"):  # one of the first that are imported
+            assert process.poll() is None
         os.killpg(process.pid, signal.SIGINT)
         said = process.stderr.read()
         assert process.wait(60) in {-signal.SIGINT, 0}
     assert "Traceback" not in said
-
-
-def until_ignored_or_default(pid):
-    """Wait until a Python process has taken its own handler of SIGINT away, or has another."""
-    seen = False
-    while True:
-        status = Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines()
-        caught = next(int(line.split()[1], 16) for line in status if line.startswith("SigCgt"))
-        catches = bool(caught >> (signal.SIGINT - 1) & 1)
-        if seen and not catches:
-            return
-        seen = seen or catches
 
 
 @pytest.mark.parametrize("ended_by", [signal.SIGINT, signal.SIGTERM])

@@ -141,7 +141,7 @@ PyObject* response_key(PyObject* scope, PyObject* subject_of) {
           plain = !host;
           host = PyRef::share(value);
         } else {
-          plain = std::find(kConditions.begin(), kConditions.end(), name) == kConditions.end();
+          plain = std::ranges::find(kConditions, name) == kConditions.end();
         }
         return plain;
       })) {

@@ -17,6 +17,7 @@ namespace {
 
 std::vector<double> bounds() {
   std::vector<double> seconds;
+  seconds.reserve(RequestMetrics::kBounds.size());
   for (const Nanos bound : RequestMetrics::kBounds) {
     seconds.push_back(seconds_from_nanos(bound));
   }
@@ -50,7 +51,7 @@ py::tuple to_tuple(const MinuteSummary& summary) {
 
 void register_request_metrics(py::module_& module) {
   py::class_<RequestMetricsHandle, std::shared_ptr<RequestMetricsHandle>>(module, "RequestMetrics")
-      .def(py::init([](std::optional<ClockPtr> clock) {
+      .def(py::init([](const std::optional<ClockPtr>& clock) {
              return std::make_shared<RequestMetricsHandle>(clock.value_or(nullptr));
            }),
            py::kw_only(), py::arg("clock") = py::none())

@@ -29,26 +29,27 @@ std::atomic<std::uint64_t>& forks() {
   return number;
 }
 
+std::mt19937_64 seeded() {
+  std::random_device device;
+  std::seed_seq seed{device(), device(), device(), device(), device(), device(), device(), device()};
+  return std::mt19937_64(seed);
+}
+
 }  // namespace
 
 bool is_correlation_id(std::string_view id) noexcept {
-  return !id.empty() && id.size() <= kLongest && std::all_of(id.begin(), id.end(), [](char character) {
+  return !id.empty() && id.size() <= kLongest && std::ranges::all_of(id, [](char character) {
     return kAllowed[static_cast<unsigned char>(character)];
   });
 }
 
-CorrelationIds::CorrelationIds() { seed(); }
-
-void CorrelationIds::seed() {
-  process_ = forks().load(std::memory_order_relaxed);
-  std::random_device device;
-  std::seed_seq sequence{device(), device(), device(), device(), device(), device(), device(), device()};
-  bits_.seed(sequence);
-}
+CorrelationIds::CorrelationIds() : bits_(seeded()), process_(forks().load(std::memory_order_relaxed)) {}
 
 CorrelationIds::Id CorrelationIds::next() {
-  if (process_ != forks().load(std::memory_order_relaxed)) [[unlikely]] {
-    seed();
+  const std::uint64_t process = forks().load(std::memory_order_relaxed);
+  if (process != process_) [[unlikely]] {
+    bits_ = seeded();
+    process_ = process;
   }
   constexpr std::string_view digits = "0123456789abcdef";
   Id id;

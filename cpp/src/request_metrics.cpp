@@ -15,7 +15,7 @@ constexpr std::array<std::string_view, 8> kMethods{"GET",   "POST", "PUT",     "
 constexpr std::array<std::string_view, 4> kProbes{"/healthz", "/health", "/ready", "/metrics"};
 
 std::string_view known(std::string_view method) noexcept {
-  return std::find(kMethods.begin(), kMethods.end(), method) == kMethods.end() ? "OTHER" : method;
+  return std::ranges::find(kMethods, method) == kMethods.end() ? "OTHER" : method;
 }
 
 }  // namespace
@@ -40,13 +40,13 @@ MinuteSummary MinuteWindow::summary(Nanos now) const noexcept {
 }
 
 bool RequestMetrics::is_probe(std::string_view path) noexcept {
-  return std::find(kProbes.begin(), kProbes.end(), path) != kProbes.end();
+  return std::ranges::find(kProbes, path) != kProbes.end();
 }
 
 void RequestMetrics::observe(Nanos now, std::string_view method, std::string_view route, int status,
                              Nanos duration) {
   Series& series = series_of({known(method), route, status});
-  const auto* bucket = std::lower_bound(kBounds.begin(), kBounds.end(), duration);
+  const auto* bucket = std::ranges::lower_bound(kBounds, duration);
   series.total += duration;
   ++series.buckets[static_cast<std::size_t>(bucket - kBounds.begin())];
   minute_.observe(now, duration, series.failed);

@@ -25,10 +25,8 @@ class CorrelationIds {
   [[nodiscard]] Id next();
 
  private:
-  void seed();
-
   std::mt19937_64 bits_;
-  std::uint64_t process_ = 0;  // how often the process had been forked when the sequence began
+  std::uint64_t process_;  // how often the process had been forked when the sequence began
 };
 
 }  // namespace resilience

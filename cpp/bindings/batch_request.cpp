@@ -52,6 +52,9 @@ constexpr long kMostPriority = 1'000'000;
 bool read_priority(PyObject* given, BatchItem& item) {
   const long priority = PyLong_AsLong(given);
   if (priority == -1 && PyErr_Occurred() != nullptr) {
+    if (PyErr_ExceptionMatches(PyExc_TypeError) != 0) {
+      PyErr_Format(PyExc_TypeError, "priority must be an integer, got %R", given);
+    }
     if (PyErr_ExceptionMatches(PyExc_OverflowError) == 0) {
       return false;
     }
@@ -84,6 +87,9 @@ bool take_priority_around(PyObject* variable, BatchItem& item) {
 bool read_timeout(PyObject* given, BatchItem& item) {
   const double seconds = PyFloat_AsDouble(given);
   if (seconds == -1.0 && PyErr_Occurred() != nullptr) {
+    if (PyErr_ExceptionMatches(PyExc_TypeError) != 0) {
+      PyErr_Format(PyExc_TypeError, "timeout must be a number of seconds or None, got %R", given);
+    }
     return false;
   }
   if (!(seconds >= 0.0)) {

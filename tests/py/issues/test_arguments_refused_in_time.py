@@ -63,3 +63,11 @@ def test_cache_goes_above_a_classmethod_too():
 
     assert Service.load(1) is Service().load(1)
     assert Service.read(1) is Service().read(1)
+
+
+async def test_what_is_wrong_with_a_request_is_named():
+    async with RequestBatcher() as batcher:
+        for settings in ({"priority": "high"}, {"priority": 1.5}, {"timeout": "1s"}):
+            with pytest.raises(TypeError, match=next(iter(settings))):
+                batcher.add_request(1, 1, **settings)
+        assert batcher.get_metrics()["pending_requests"] == 0

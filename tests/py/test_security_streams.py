@@ -15,7 +15,7 @@ from resilience.dashboard import create_app
 from resilience.fastapi import install
 from support.dashboard_page import needs_page
 from support.example import example_server
-from support.many_clients import ask_all, clients, first_statuses, has_ended, head_of, many_files, serving
+from support.many_clients import answers, clients, first_statuses, has_ended, head_of, many_files, serving
 
 __all__ = ["many_files"]
 
@@ -50,17 +50,18 @@ def test_five_thousand_event_streams_over_sockets_are_capped_and_the_rest_told_w
         return StreamingResponse(stream(), media_type="text/event-stream")
 
     state = install(app, {"max_active": MOST})
-    with serving(app, **bounds()) as port, clients(port, CLIENTS) as connected:
-        statuses, served = ask_all(connected, get("/events"))
+    with serving(app, **bounds()) as port, clients(port, CLIENTS, get("/events")) as connected:
+        statuses, served = answers(connected)
         assert statuses == {200: MOST, 503: CLIENTS - MOST}
         assert not any(map(has_ended, served))
-        with clients(port, 1) as [one]:
-            one.sendall(get("/healthz"))
+        with clients(port, 1, get("/healthz")) as [one]:
             assert head_of(one)[0] == 200, "a probe is answered nevertheless"
         for client in connected:
             client.close()
         with clients(port, 1) as [one]:
-            while state.metrics.active:  # the others have gone
+            for _ in range(20_000):  # until the others have gone
+                if not state.metrics.active:
+                    break
                 one.sendall(get("/healthz"))
                 assert head_of(one)[0] == 200
             one.sendall(get("/events"))
@@ -79,17 +80,17 @@ def test_five_thousand_pollers_of_the_dashboard_are_capped():
     install(app, {"max_active": MOST})
     app.mount("/dashboard", create_app(figures_that_never_come))
     settings = bounds() | {"timeout_graceful_shutdown": 1}
-    with serving(app, **settings) as port, clients(port, CLIENTS) as connected:
+    with serving(app, **settings) as port, clients(port, CLIENTS, get("/dashboard/data")) as connected:
         refused = CLIENTS - MOST
-        assert first_statuses(connected, get("/dashboard/data"), refused) == {503: refused}
+        assert first_statuses(connected, refused) == {503: refused}
 
 
 @pytest.mark.usefixtures("many_files")
 def test_watchers_of_the_example_are_capped_in_bounded_memory():
     with example_server() as server:
         before = resident_megabytes(server.process.pid)
-        with clients(server.port, MANY) as connected:
-            statuses, served = ask_all(connected, HANDSHAKE)
+        with clients(server.port, MANY, HANDSHAKE) as connected:
+            statuses, served = answers(connected)
             assert statuses == {101: MAX_SESSIONS, 503: MANY - MAX_SESSIONS}
             assert not any(map(has_ended, served))
             figures = server.get("/api/metrics").json()["metrics"]
@@ -149,9 +150,10 @@ def test_a_reader_that_does_not_read_is_cut_off(endless, request_, kind):
         client.settimeout(60)
         client.connect(("127.0.0.1", port))
         client.sendall(request_)
-        while kind not in endless.state.ended:
-            with clients(port, 1) as [other]:
-                other.sendall(get("/openapi.json"))
+        for _ in range(20_000):
+            if kind in endless.state.ended:
+                break
+            with clients(port, 1, get("/openapi.json")) as [other]:
                 assert head_of(other)[0] == 200, "others are served meanwhile"
         with contextlib.suppress(ConnectionError):
             while client.recv(65_536):

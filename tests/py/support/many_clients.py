@@ -43,13 +43,15 @@ def serving(app, **settings):
 
 
 @contextlib.contextmanager
-def clients(port, count):
-    """Connect that many sockets."""
+def clients(port, count, request=b""):
+    """Connect that many sockets, and send a request on each at once."""
     with contextlib.ExitStack() as stack:
-        yield [
-            stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=60))
-            for _ in range(count)
-        ]
+        connected = []
+        for _ in range(count):
+            client = stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=60))
+            client.sendall(request)
+            connected.append(client)
+        yield connected
 
 
 def head_of(client):
@@ -64,23 +66,20 @@ def head_of(client):
     return int(head.split(b" ", 2)[1]), head.lower()
 
 
-def ask_all(connected, request):
-    """Send a request on each of them, then read what each is answered; returns statuses and who got 200 or 101."""
-    for client in connected:
-        client.sendall(request)
+def answers(connected):
+    """Read what each is answered; returns how many got each status, and who got 200 or 101."""
     heads = [head_of(client) for client in connected]
     assert all(b"\r\nretry-after: " in head for status, head in heads if status == 503)
     served = [client for client, (status, _) in zip(connected, heads, strict=True) if status in {101, 200}]
     return Counter(status for status, _ in heads), served
 
 
-def first_statuses(connected, request, count):
-    """Send a request on each of them and return the statuses of the first `count` answers, however they come."""
+def first_statuses(connected, count):
+    """Return how many got each status among the first `count` that are answered."""
     statuses = Counter()
     with selectors.DefaultSelector() as selector:
         for client in connected:
             selector.register(client, selectors.EVENT_READ)
-            client.sendall(request)
         while statuses.total() < count:
             for key, _ in selector.select(60):
                 selector.unregister(key.fileobj)

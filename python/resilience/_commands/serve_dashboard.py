@@ -26,8 +26,8 @@ def run(options: argparse.Namespace) -> int:
     try:
         import uvicorn
 
+        from resilience._hosts import is_loopback
         from resilience.dashboard import create_app
-        from resilience.dashboard._guard import is_loopback
 
         token = os.environ.get(_VARIABLE) or None
         if token is None and not is_loopback(options.host):

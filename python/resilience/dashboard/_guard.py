@@ -3,12 +3,12 @@
 import base64
 import binascii
 import hmac
-import ipaddress
-from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from resilience._hosts import host_name, is_loopback
 
 MIN_TOKEN_BYTES = 32
 _FORWARDING = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via")
@@ -97,22 +97,5 @@ def _is_local(scope: Scope, headers: Headers) -> bool:
     if any(name in headers for name in _FORWARDING):
         return False
     client = scope.get("client")
-    named = _host_name(headers.get("host", ""))
+    named = host_name(headers.get("host", ""))
     return client is not None and is_loopback(client[0]) and is_loopback(named)
-
-
-def _host_name(host: str) -> str:
-    try:
-        return urlsplit(f"//{host}").hostname or ""
-    except ValueError:
-        return ""
-
-
-def is_loopback(host: str) -> bool:
-    """Tell whether a name or an address means this machine alone."""
-    if host.lower() == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -10,7 +10,8 @@ except ModuleNotFoundError as error:
         "resilience.fastapi needs FastAPI: pip install 'resilience-native[fastapi]'", name=error.name
     ) from error
 
-from resilience.fastapi._admin import AdminPolicy, is_foreign, is_loopback, require_admin
+from resilience._hosts import is_loopback
+from resilience.fastapi._admin import AdminPolicy, is_foreign, require_admin
 from resilience.fastapi._admission import Admission
 from resilience.fastapi._config import FastAPIConfig
 from resilience.fastapi._correlation import correlation_id

@@ -6,7 +6,6 @@ unless something shows that the request came from elsewhere: a forwarding header
 """
 
 import hmac
-import ipaddress
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -15,6 +14,8 @@ from urllib.parse import urlsplit
 
 from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection
+
+from resilience._hosts import host_name, is_loopback
 
 _log = logging.getLogger("resilience.audit")
 
@@ -65,18 +66,6 @@ async def require_admin(connection: HTTPConnection) -> None:
     _log.info("admin request %s %r by %s", method, path, who)
 
 
-def is_loopback(host: str | None) -> bool:
-    """Return whether a host name or address means this machine alone."""
-    if host is None:
-        return False
-    if host.lower() == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
 def _token_of(connection: HTTPConnection) -> str | None:
     scheme, _, value = connection.headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer" and value.strip():
@@ -104,13 +93,6 @@ def _host_of(url: str) -> str | None:
         return None
 
 
-def _host_name(host: str) -> str | None:
-    try:
-        return urlsplit(f"//{host}").hostname
-    except ValueError:
-        return None
-
-
 def _is_local(connection: HTTPConnection) -> bool:
     if any(name in connection.headers for name in _FORWARDING):
         return False
@@ -120,5 +102,5 @@ def _is_local(connection: HTTPConnection) -> bool:
         and is_loopback(client.host)
         and server is not None
         and is_loopback(server[0])
-        and is_loopback(_host_name(connection.headers.get("host", "")))
+        and is_loopback(host_name(connection.headers.get("host", "")))
     )

@@ -2,18 +2,16 @@
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any
 from uuid import uuid4
 
 import aiohttp
 
+from http_checks import Check, Finding, answers, fetch, lacking, refuses
+
 RECOVERY_TRIES = 600
 RECOVERY_PAUSE = 0.05
 BREAKER = "ollama"
-PROBLEM = "application/problem+json"
 COMPONENTS = {
     "connection_pooling": {"status", "improvement", "pools"},
     "circuit_breakers": {"status", "protected_functions", "total_files", "test_endpoint"},
@@ -34,79 +32,6 @@ SCORED = {
 }
 _PERCENT = re.compile(r"\d+(\.\d+)?%")
 _SAMPLE = re.compile(r"[a-zA-Z_:][\w:]*(\{.*\})? (-?[\d.]+([eE][+-]?\d+)?|[+-]Inf|NaN)")
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """What one check of the contract saw."""
-
-    name: str
-    passed: bool
-    seen: str
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """A response, read to its end; `body` is None when it is no JSON."""
-
-    status: int
-    headers: Mapping[str, str]
-    text: str
-    body: Any
-
-    @property
-    def is_problem(self) -> bool:
-        """Whether it is an error as the contract wants errors."""
-        kind = self.headers.get("Content-Type", "")
-        return kind.startswith(PROBLEM) and self.body.get("status") == self.status
-
-
-Check = Callable[[aiohttp.ClientSession], Awaitable[Finding]]
-
-
-async def fetch(
-    session: aiohttp.ClientSession, method: str, path: str, body: object = None, **more: Any
-) -> Answer:
-    """Send one request; `more` is the client's, as headers or data."""
-    async with session.request(method, path, json=body, **more) as response:
-        text = await response.text()
-        is_json = "json" in response.headers.get("Content-Type", "")
-        return Answer(
-            response.status,
-            response.headers,
-            text,
-            await response.json(content_type=None) if is_json else None,
-        )
-
-
-def lacking(body: Any, keys: set[str]) -> list[str]:
-    """Return which keys an object lacks; all of them when it is none."""
-    return sorted(keys - set(body)) if isinstance(body, dict) else sorted(keys)
-
-
-def answers(path: str, *keys: str) -> Check:
-    """Return a check that a GET route answers 200 with these keys."""
-
-    async def check(session: aiohttp.ClientSession) -> Finding:
-        answer = await fetch(session, "GET", path)
-        missing = lacking(answer.body, set(keys)) if keys else []
-        seen = f"{answer.status}, missing {missing}" if missing else str(answer.status)
-        return Finding(f"GET {path}", answer.status == HTTPStatus.OK and not missing, seen)
-
-    return check
-
-
-def refuses(method: str, path: str, status: HTTPStatus, body: object = None, **more: Any) -> Check:
-    """Return a check that a request is refused with this status, as a problem."""
-
-    async def check(session: aiohttp.ClientSession) -> Finding:
-        answer = await fetch(session, method, path, body, **more)
-        seen = str(answer.status) if answer.is_problem else f"{answer.status}, no {PROBLEM}"
-        return Finding(
-            f"{method} {path[:60]} is {status}", answer.status == status and answer.is_problem, seen
-        )
-
-    return check
 
 
 async def correlates(session: aiohttp.ClientSession) -> Finding:

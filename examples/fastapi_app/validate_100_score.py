@@ -14,7 +14,8 @@ import aiohttp
 from rich.console import Console
 from rich.table import Table
 
-from contract_checks import CONTRACT, Check, Finding, fetch, reports_all
+from contract_checks import CONTRACT, reports_all
+from http_checks import Check, Finding, fetch
 from load_shape import shape
 from load_test import Client, bars, drive
 from load_trace import load_arrivals

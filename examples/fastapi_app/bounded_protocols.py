@@ -113,7 +113,8 @@ class BoundedHttp(_Impatient, HttpToolsProtocol):
     def _refuse(self, status: HTTPStatus) -> None:
         if self.transport.is_closing():
             return
-        if getattr(self.cycle, "response_complete", True):  # there is none before the first head
+        # Who has asked nothing is told nothing: a browser connects ahead, and would take it for its next answer.
+        if self._besides and getattr(self.cycle, "response_complete", True):
             head = (
                 f"HTTP/1.1 {status.value} {status.phrase}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
             )

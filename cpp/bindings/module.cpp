@@ -21,6 +21,8 @@ bool in_main_interpreter() { return PyInterpreterState_Get() == PyInterpreterSta
 // Asked before pybind11 does anything, because in a subinterpreter of 3.11 it waits for ever; and again in
 // the module's own code, because from 3.13 on this runs in the main interpreter whichever one imports.
 extern "C" PyObject* PyInit_native();
+// The interpreter looks for this name.
+// NOLINTNEXTLINE(bugprone-reserved-identifier,readability-identifier-naming)
 PyMODINIT_FUNC PyInit__core() {
   if (!in_main_interpreter()) {
     PyErr_SetString(PyExc_ImportError, kMainOnly);

@@ -75,9 +75,8 @@ class SyncFlights:
         )
         try:
             refresh.start()
-        except (
-            RuntimeError
-        ) as error:  # no thread to be had: what is kept stays, and the next call tries again
+        except RuntimeError as error:
+            # no thread to be had: what is kept stays, and the next call tries again
             mine.error = error
             self._land(mine)
             _log.warning("loading %r in the background failed: %r", key, error)

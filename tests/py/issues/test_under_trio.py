@@ -29,11 +29,11 @@ async def turns():
 def under_trio(function):
     """Run a coroutine function as a test, under anyio on trio."""
 
-    def test():
+    def run():
         anyio.run(function, backend="trio")
 
-    test.__name__ = function.__name__
-    return test
+    run.__name__ = function.__name__
+    return run
 
 
 @pytest.mark.parametrize(

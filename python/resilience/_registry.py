@@ -106,13 +106,14 @@ def prepare_overlay(overlay: Overlay) -> Callable[[], None]:
         ConfigError: when its settings don't go together with those that code asked for; nothing has changed.
     """
     present = _present()
+    known = set(map(id, present))
     changes = [(breaker, overlay(breaker.name, breaker.coded)) for breaker in present]
 
     def commit() -> None:
         global _overlay  # noqa: PLW0603
         with _lock:
             _overlay = overlay
-            newcomers = [each for each in _present() if each not in present]
+            newcomers = [each for each in _present() if id(each) not in known]
         for breaker, config in changes:
             breaker._reconfigure(config)  # noqa: SLF001
         for breaker in newcomers:  # made by another thread meanwhile

@@ -8,6 +8,7 @@ import contextlib
 import multiprocessing
 import os
 import signal
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -20,6 +21,7 @@ elif __name__ == "__mp_main__":
 
 import uvicorn
 from fastapi import FastAPI
+from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
 
 import agents
@@ -133,7 +135,10 @@ def serve(settings: Settings) -> None:
         grace = settings.drain_grace
         DrainingServer(config, drain=drain, grace=grace, closing=CLOSING_TIMEOUT).run()
         return
-    Multiprocess(config, sockets=[config.bind_socket()]).run()
+    supervisor = Multiprocess(config, sockets=[config.bind_socket()])
+    supervisor.run()
+    if any(worker.exitcode == STARTUP_FAILURE for worker in supervisor.processes):
+        sys.exit(STARTUP_FAILURE)  # as one process does
 
 
 def main() -> None:

@@ -5,6 +5,7 @@ name therefore says who the supervisor is beyond its process id, which the syste
 started, and the container that its id is counted in where several share one folder for temporary files.
 """
 
+import contextlib
 import os
 import re
 import shutil
@@ -40,8 +41,9 @@ def remove_left_behind(kind: str) -> None:
         found = name.fullmatch(folder.name)
         if found is None or _lives(int(found[1]), int(found[2])):
             continue
-        if _is_private(folder):
-            shutil.rmtree(folder, ignore_errors=True)  # a sibling may be removing it too
+        with contextlib.suppress(FileNotFoundError):  # workers that start at once all remove it
+            if _is_private(folder):
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 def _prefix(kind: str) -> str:

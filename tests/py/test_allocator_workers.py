@@ -15,6 +15,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from resilience import _worker_folder
 from resilience._worker_folder import remove_left_behind, shared_by_workers
 from resilience.allocator import PredictiveResourceAllocator, WorkerProcesses, worker_processes
 
@@ -203,6 +204,21 @@ def test_what_is_not_the_folder_of_a_supervisor_that_is_gone_is_let_be(temporary
     assert [path for path in kept if not path.is_dir()] == []
     assert not reused.exists()
     assert open_to_others.exists()
+
+
+def test_workers_that_start_at_once_may_all_remove_what_was_left_behind(temporary, monkeypatch):
+    with subprocess.Popen([sys.executable, "-c", ""]) as gone:
+        left = shared_by_workers("workers", gone.pid)
+    left.mkdir(mode=0o700)
+    lives = _worker_folder._lives
+
+    def removed_by_a_sibling_meanwhile(process, started):
+        left.rmdir()
+        return lives(process, started)
+
+    monkeypatch.setattr(_worker_folder, "_lives", removed_by_a_sibling_meanwhile)
+    remove_left_behind("workers")
+    assert not left.exists()
 
 
 def test_only_one_worker_speaks_to_the_supervisor(folder):

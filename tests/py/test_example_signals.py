@@ -9,6 +9,7 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+from uvicorn.config import STARTUP_FAILURE
 
 from settings import Settings
 from support.example import EXAMPLE, call, example_process, example_server
@@ -82,6 +83,15 @@ def test_ctrl_c_in_a_terminal_ends_every_process_of_the_server_without_a_traceba
         said = process.stderr.read()  # to the end: every process that holds it is gone
         assert process.wait(60) == 0
     assert "Traceback" not in said
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_server_that_cannot_start_says_why_and_does_not_exit_with_0(workers, tmp_path):
+    (tmp_path / "data").touch()  # a file where a folder is needed
+    with example_process(workers=workers, metrics_dir=str(tmp_path / "data")) as process:
+        said = process.stderr.read()
+        assert process.wait(60) == STARTUP_FAILURE
+    assert str(tmp_path / "data") in said
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")

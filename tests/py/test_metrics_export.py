@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 
 import httpx
 import pytest
@@ -9,9 +10,10 @@ from fastapi import FastAPI
 from prometheus_client.parser import text_string_to_metric_families
 
 from resilience import get_circuit_breaker
-from resilience.fastapi import install, lifespan
+from resilience.fastapi import _metrics, install, lifespan
 from resilience.observability import Family, WorkerShare, batcher_families, breaker_families, cache_families
 from support.example import example_server
+from support.until import until
 
 GONE_PID = 2**22 + 1  # above the largest process id that Linux gives out
 
@@ -132,6 +134,31 @@ def test_a_folder_that_is_open_to_others_is_refused(tmp_path):
     (tmp_path / "open").mkdir(mode=0o755)
     with pytest.raises(PermissionError, match="700"):
         WorkerShare(tmp_path / "open")
+
+
+def test_a_folder_that_somebody_removed_is_made_again(tmp_path):
+    share = WorkerShare(tmp_path / "m")
+    shutil.rmtree(tmp_path / "m")
+    publish_as(share, tmp_path / "m", os.getppid(), [counter(5)])
+    assert numbers(share.merged([counter(2)])) == {"jobs": 7}
+
+
+async def test_metrics_are_one_workers_alone_while_they_cannot_be_shared(tmp_path, monkeypatch, caplog):
+    monkeypatch.setenv("RESILIENCE_METRICS_DIR", str(tmp_path / "m"))
+    monkeypatch.setattr(_metrics, "PUBLISH_INTERVAL", 0.0)
+    app = FastAPI()
+    install(app)
+    app.get("/items/{item}")(lambda item: item)
+    async with lifespan(app):
+        shutil.rmtree(tmp_path / "m")
+        (tmp_path / "m").touch()  # a file in its place: nothing can be written there
+        await until(lambda: "can't be shared" in caplog.text)
+        seen = await scrape(app, "/items/1")
+        labels = (("method", "GET"), ("route", "/items/{item}"), ("status", "200"))
+        assert seen["resilience_http_requests_total", labels] == 1
+        (tmp_path / "m").unlink()
+        await until(lambda: list((tmp_path / "m").glob("*.json")))
+    assert caplog.text.count("can't be shared") == 1
 
 
 async def test_breaker_names_with_quotes_and_newlines_cannot_forge_a_metric():

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import AsyncIterator, Iterable
 from itertools import chain
 
@@ -13,6 +14,8 @@ from resilience.fastapi._request_metrics import EXPORTED_BOUNDS, RequestMetrics
 from resilience.observability import Family, Source, WorkerShare, breaker_families, gauge, shared_folder
 
 PUBLISH_INTERVAL = 1.0
+
+_log = logging.getLogger("resilience.fastapi")
 
 metrics_router = APIRouter(tags=["metrics"])
 
@@ -33,9 +36,18 @@ class MetricSources:
         return list(chain.from_iterable(source() for source in self._sources))
 
     async def gather(self) -> list[Family]:
-        """Return what all workers of this server measured; files are read in a thread, figures never."""
+        """Return what all workers of this server measured; files are read in a thread, figures never.
+
+        It is this worker's alone while the shared folder can't be read.
+        """
         own = self.own()
-        return own if self._share is None else await asyncio.to_thread(self._share.merged, own)
+        if self._share is None:
+            return own
+        try:
+            return await asyncio.to_thread(self._share.merged, own)
+        except OSError as error:
+            _log.warning("the metrics are this worker's alone: %s", error)
+            return own
 
     @contextlib.asynccontextmanager
     async def shared(self) -> AsyncIterator[None]:
@@ -52,11 +64,20 @@ class MetricSources:
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await task
-            self._share.publish(self.own())
+            with contextlib.suppress(OSError):  # told already, if it lasted
+                self._share.publish(self.own())
 
     async def _publish(self, share: WorkerShare) -> None:
+        """Publish again and again; a full disk or a removed folder is told of once and outlived."""
+        told = False
         while True:
-            await asyncio.to_thread(share.publish, self.own())
+            try:
+                await asyncio.to_thread(share.publish, self.own())
+                told = False
+            except OSError as error:
+                if not told:
+                    _log.warning("this worker's metrics can't be shared: %s", error)
+                told = True
             await asyncio.sleep(PUBLISH_INTERVAL)
 
 

@@ -63,7 +63,12 @@ class WorkerShare:
         self._fold_gone()
 
     def publish(self, families: Iterable[Family]) -> None:
-        """Write this worker's snapshot, at once or not at all."""
+        """Write this worker's snapshot, at once or not at all.
+
+        Raises:
+            OSError: when it can't be written; a folder that somebody removed is made again.
+        """
+        make_private(self._folder, "metrics")
         _write(self._own, families)
 
     def merged(self, own: Iterable[Family]) -> list[Family]:

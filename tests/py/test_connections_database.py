@@ -186,3 +186,37 @@ async def test_no_file_means_one_memory_for_all_connections(dsn):
             await connection.execute("INSERT INTO kept VALUES (1)")
         async with pool.read() as connection:
             assert [row["value"] for row in await connection.fetch("SELECT value FROM kept")] == [1]
+
+
+@pytest.mark.parametrize("scheme", ["sqlite", "sqlite+aiosqlite"])
+async def test_a_file_that_is_no_database_costs_no_thread_however_often_it_is_tried(scheme, tmp_path):
+    (tmp_path / "test.db").write_bytes(b"no database" * 100)
+    before = set(threading.enumerate())
+    pool = DatabasePool(f"{scheme}:///{tmp_path / 'test.db'}")
+    for _ in range(3):
+        with pytest.raises((sqlite3.DatabaseError, sqlalchemy.exc.DatabaseError), match="not a database"):
+            await pool.check()
+    await pool.close()
+    for thread in set(threading.enumerate()) - before:
+        await asyncio.to_thread(thread.join, 30)  # its last answer may still be on the way
+    assert [thread for thread in set(threading.enumerate()) - before if "asyncio" not in thread.name] == []
+
+
+async def test_a_pool_that_is_closed_while_it_opens_leaves_nothing_open(tmp_path, monkeypatch):
+    pool = DatabasePool(f"sqlite:///{tmp_path / 'test.db'}")
+    made = []
+    make_driver = pool._make_driver
+
+    def closed_at_this_moment():
+        made.append(make_driver())
+        closing.append(asyncio.ensure_future(pool.close()))
+        return made[-1]
+
+    closing = []
+    monkeypatch.setattr(pool, "_make_driver", closed_at_this_moment)
+    with pytest.raises(RuntimeError, match="closed"):
+        await pool.check()
+    await asyncio.gather(*closing)
+    assert [driver.stats()["connections"] for driver in made] == [0]
+    with pytest.raises(RuntimeError, match="closed"):
+        await pool.check()

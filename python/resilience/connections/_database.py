@@ -203,15 +203,23 @@ class DatabasePool:
         if self._driver is not None:
             return self._driver
         async with self._opening:
-            if self._closed:
-                raise RuntimeError("this pool is closed")
+            self._check_open()
             if self._driver is None:
                 self._driver = await contained(self._open())
         return self._driver
 
+    def _check_open(self) -> None:
+        if self._closed:
+            raise RuntimeError("this pool is closed")
+
     async def _open(self) -> Driver:
         driver = self._make_driver()
-        await driver.open()
+        try:
+            await driver.open()
+            self._check_open()  # it may have been closed meanwhile
+        except BaseException:
+            await driver.close()  # a thread that is left to itself keeps the process from ending
+            raise
         self._driver = driver
         return driver
 

@@ -5,6 +5,7 @@ by somebody else leads nowhere, however it is timed. Writes go to a new file tha
 """
 
 import contextlib
+import errno
 import os
 import secrets
 import stat
@@ -17,6 +18,8 @@ MAX_FILES = 10_000
 MAX_DEPTH = 16
 MAX_NAME_BYTES = 200
 
+_NO_PLAIN_PATH = frozenset({errno.ELOOP, errno.ENOTDIR, errno.EISDIR, errno.ENXIO})
+_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
 _FORBIDDEN = frozenset("\\%:\x7f") | {chr(code) for code in range(32)}
 
 
@@ -57,7 +60,7 @@ class Workspace:
     def read(self, path: str) -> bytes:
         """Return a file; raises FileNotFoundError, or BadPathError for what isn't a regular file inside."""
         *folders, name = split(path)
-        with self._folder(folders, make=False) as folder, _refusing_links():
+        with self._folder(folders, make=False) as folder, _refusing():
             handle = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
             with open(handle, "rb") as file:  # noqa: PTH123 - a handle has no path
                 if not stat.S_ISREG(os.fstat(handle).st_mode):
@@ -70,7 +73,7 @@ class Workspace:
         if len(content) > MAX_FILE_BYTES:
             raise WorkspaceFullError(f"A file may have at most {MAX_FILE_BYTES} bytes.")
         self._check_room(len(content))
-        with self._folder(folders, make=True) as folder, _refusing_links():
+        with self._folder(folders, make=True) as folder, _refusing():
             is_new = _is_free(name, folder)
             temporary = f".{secrets.token_hex(8)}.part"
             handle = os.open(
@@ -104,9 +107,9 @@ class Workspace:
         try:
             for name in names:
                 if make:
-                    with contextlib.suppress(FileExistsError):
+                    with _refusing(), contextlib.suppress(FileExistsError):
                         os.mkdir(name, 0o700, dir_fd=current)
-                with _refusing_links():
+                with _refusing():
                     below = os.open(name, flags, dir_fd=current)
                 os.close(current)
                 current = below
@@ -126,11 +129,15 @@ def _is_free(name: str, folder: int) -> bool:
 
 
 @contextlib.contextmanager
-def _refusing_links() -> Iterator[None]:
-    """Turn the system's refusals of links, of folders as files and of files as folders into BadPathError."""
+def _refusing() -> Iterator[None]:
+    """Name the system's refusals: of links, of folders as files and files as folders, and for want of room."""
     try:
         yield
-    except FileNotFoundError:
-        raise
     except OSError as error:
-        raise NotAFileError("This path leads through something that isn't a plain folder or file.") from error
+        if error.errno in _NO_ROOM:
+            raise WorkspaceFullError("There is no room on the disk.") from error
+        if error.errno in _NO_PLAIN_PATH:
+            raise NotAFileError(
+                "This path leads through something that isn't a plain folder or file."
+            ) from error
+        raise

@@ -1,5 +1,6 @@
 """The workspace: nothing leads out of it, and what it takes is bounded."""
 
+import errno
 import gzip
 import os
 import zlib
@@ -82,14 +83,32 @@ def test_pipes_and_folders_are_no_files_and_block_nobody(root):
             space.write(path, b"x")
 
 
-def test_a_failed_write_leaves_the_old_file_and_nothing_else(root, monkeypatch):
+@pytest.mark.parametrize(
+    ("code", "told"),
+    [(errno.ENOSPC, WorkspaceFullError), (errno.EDQUOT, WorkspaceFullError), (errno.EIO, OSError)],
+)
+def test_a_failed_write_leaves_the_old_file_and_nothing_else_and_is_no_bad_path(
+    code, told, root, monkeypatch
+):
     space = Workspace(root)
     space.write("a", b"old")
-    monkeypatch.setattr(module.os, "fsync", lambda handle: (_ for _ in ()).throw(OSError(28, "full")))
-    with pytest.raises(BadPathError):
+    monkeypatch.setattr(module.os, "fsync", lambda handle: (_ for _ in ()).throw(OSError(code, "told")))
+    with pytest.raises(told):
         space.write("a", b"new")
     assert space.read("a") == b"old"
     assert everything_below(root) == {"a"}
+
+
+def test_a_folder_for_which_the_disk_has_no_room_is_no_bad_path(root, monkeypatch):
+    space = Workspace(root)
+
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, "told")
+
+    monkeypatch.setattr(module.os, "mkdir", full)
+    with pytest.raises(WorkspaceFullError):
+        space.write("folder/a", b"x")
+    assert everything_below(root) == set()
 
 
 def test_the_number_of_files_and_their_bytes_are_bounded(root, monkeypatch):

@@ -37,6 +37,7 @@ class DrainingServer(uvicorn.Server):
         self._closing = closing
         self._signalled = False
         self._loop: asyncio.AbstractEventLoop | None = None
+        self.servers = []  # what listens; filled before uvicorn says so, while `started` follows after it
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, and remember the loop that signals have to reach."""
@@ -57,12 +58,12 @@ class DrainingServer(uvicorn.Server):
         del frame
         if self._signalled:
             logging.shutdown()
-            os._exit(0 if self.started else 128 + sig)  # closing the loop would wait for what runs on it
+            os._exit(0 if self.servers else 128 + sig)  # closing the loop would wait for what runs on it
         self._signalled = True
-        if not self.started:
+        if not self.servers:
             self.should_exit = True
             return
-        assert self._loop is not None  # noqa: S101 - it started
+        assert self._loop is not None  # noqa: S101 - it serves
         with contextlib.suppress(RuntimeError):  # the loop closed meanwhile: it is leaving already
             self._loop.call_soon_threadsafe(self._begin_to_drain)
 

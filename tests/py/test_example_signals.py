@@ -1,16 +1,21 @@
 """The example server and its processes under signals: at any moment, to one or to all, with streams open."""
 
 import asyncio
+import logging
 import os
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import aiohttp
 import pytest
+import uvicorn
+from fastapi import FastAPI
 from uvicorn.config import STARTUP_FAILURE
 
+from draining_server import DrainingServer
 from settings import Settings
 from support.example import EXAMPLE, call, example_process, example_server
 
@@ -64,7 +69,10 @@ def test_a_signal_during_the_start_up_ends_the_server_as_soon_as_it_has_started(
 
 
 def test_a_second_signal_during_the_start_up_ends_the_server_at_once():
-    with example_process() as process:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as silent,  # the first question to it holds up the start
+        example_process(upstream_url=f"http://127.0.0.1:{silent.getsockname()[1]}") as process,
+    ):
         started(process, "Waiting for application startup")
         os.kill(process.pid, signal.SIGTERM)
         os.kill(process.pid, signal.SIGINT)
@@ -72,6 +80,23 @@ def test_a_second_signal_during_the_start_up_ends_the_server_at_once():
         # which of two pending signals is told first is the interpreter's choice
         assert process.wait(60) in {128 + signal.SIGTERM, 128 + signal.SIGINT}
     assert "Traceback" not in said
+
+
+async def test_a_signal_at_the_moment_when_the_server_says_that_it_runs_lets_it_drain(caplog):
+    caplog.set_level(logging.INFO, "uvicorn.error")
+    drained = asyncio.Event()
+    config = uvicorn.Config(FastAPI(), port=0, log_config=None)
+    server = DrainingServer(config, drain=drained.set, grace=0.0, closing=10.0)
+
+    def read(record):
+        if "running on" in record.getMessage():
+            server.handle_exit(signal.SIGTERM, None)
+        return True
+
+    caplog.handler.addFilter(read)
+    await server.serve()
+    caplog.handler.removeFilter(read)
+    assert drained.is_set()
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])

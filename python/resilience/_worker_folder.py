@@ -20,18 +20,22 @@ def shared_by_workers(kind: str, supervisor: int) -> Path:
 
 
 def make_private(folder: Path, what: str) -> None:
-    """Make a folder if it is missing.
+    """Make a folder if it is missing; again when a sibling removes it meanwhile.
 
     Args:
         folder: Its parents are made as well.
         what: The folder's name for the error.
 
     Raises:
-        PermissionError: when it is somebody else's, or open to others.
+        PermissionError: when it is somebody else's, open to others, or no folder.
     """
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if not _is_private(folder):
-        raise PermissionError(f"the {what} folder must be this user's own, with mode 700: {folder}")
+    while True:
+        with contextlib.suppress(FileExistsError):
+            folder.mkdir(mode=0o700, parents=True)
+        with contextlib.suppress(FileNotFoundError):
+            if _is_private(folder):
+                return
+            raise PermissionError(f"the {what} folder must be this user's own, with mode 700: {folder}")
 
 
 def remove_left_behind(kind: str) -> None:

@@ -221,6 +221,21 @@ def test_workers_that_start_at_once_may_all_remove_what_was_left_behind(temporar
     assert not left.exists()
 
 
+def test_a_worker_that_starts_while_the_last_other_removes_the_folder_makes_it_again(folder, monkeypatch):
+    is_private, removed = _worker_folder._is_private, []
+
+    def removed_by_a_sibling_first(path):
+        if not removed:
+            removed.append(path)
+            path.rmdir()
+        return is_private(path)
+
+    monkeypatch.setattr(_worker_folder, "_is_private", removed_by_a_sibling_first)
+    workers = WorkerProcesses(os.getpid(), folder)
+    assert (removed, workers.count()) == ([folder], 1)
+    workers.close()
+
+
 def test_only_one_worker_speaks_to_the_supervisor(folder):
     command = [sys.executable, "-c", SIBLING, str(os.getpid()), str(folder)]
     leading = WorkerProcesses(os.getpid(), folder)

@@ -1,8 +1,10 @@
 """`GET /metrics`: the text format, every part in it, bounded series, and several workers as one."""
 
+import asyncio
 import json
 import os
 import shutil
+import threading
 
 import httpx
 import pytest
@@ -11,9 +13,16 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from resilience import get_circuit_breaker
 from resilience.fastapi import _metrics, install, lifespan
-from resilience.observability import Family, WorkerShare, batcher_families, breaker_families, cache_families
+from resilience.observability import (
+    Family,
+    WorkerShare,
+    _workers,
+    batcher_families,
+    breaker_families,
+    cache_families,
+)
 from support.example import example_server
-from support.until import until
+from support.until import settle, until
 
 GONE_PID = 2**22 + 1  # above the largest process id that Linux gives out
 
@@ -159,6 +168,38 @@ async def test_metrics_are_one_workers_alone_while_they_cannot_be_shared(tmp_pat
         (tmp_path / "m").unlink()
         await until(lambda: list((tmp_path / "m").glob("*.json")))
     assert caplog.text.count("can't be shared") == 1
+
+
+async def test_the_last_snapshot_of_a_worker_is_that_of_its_end(tmp_path, monkeypatch):
+    monkeypatch.setenv("RESILIENCE_METRICS_DIR", str(tmp_path / "m"))
+    write, writing, go_on, end = _workers._write, threading.Event(), threading.Event(), asyncio.Event()
+
+    def held(path, families):
+        families, first = list(families), not writing.is_set()
+        writing.set()
+        if first:
+            go_on.wait(60)
+        write(path, families)
+
+    monkeypatch.setattr(_workers, "_write", held)
+    app = FastAPI()
+    install(app)
+
+    async def serve():
+        async with lifespan(app):
+            await end.wait()
+
+    serving = asyncio.create_task(serve())
+    await until(writing.is_set)
+    await scrape(app, "/healthz")
+    end.set()
+    await settle()
+    go_on.set()
+    await serving
+    await asyncio.get_running_loop().shutdown_default_executor()
+    left = WorkerShare(tmp_path / "m").merged([])
+    (requests,) = [family for family in left if family.name == "resilience_http_requests"]
+    assert sum(map(sum, requests.values.values())) == 2
 
 
 async def test_breaker_names_with_quotes_and_newlines_cannot_forge_a_metric():

@@ -57,20 +57,23 @@ class MetricSources:
             yield
             return
         self._share = WorkerShare(folder)
-        task = asyncio.create_task(self._publish(self._share), name="resilience-metrics-share")
+        leaving = asyncio.Event()
+        task = asyncio.create_task(self._publish(self._share, leaving), name="resilience-metrics-share")
         try:
             yield
         finally:
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
-            with contextlib.suppress(OSError):  # told already, if it lasted
-                self._share.publish(self.own())
+            leaving.set()
+            await task
 
-    async def _publish(self, share: WorkerShare) -> None:
-        """Publish again and again; a full disk or a removed folder is told of once and outlived."""
-        told = False
-        while True:
+    async def _publish(self, share: WorkerShare, leaving: asyncio.Event) -> None:
+        """Publish again and again, and for the last time when this worker leaves.
+
+        One write at a time: the last snapshot has every request in it, and no older one may replace it.
+        A full disk or a removed folder is told of once and outlived.
+        """
+        told = last = False
+        while not last:
+            last = leaving.is_set()
             try:
                 await asyncio.to_thread(share.publish, self.own())
                 told = False
@@ -78,7 +81,9 @@ class MetricSources:
                 if not told:
                     _log.warning("this worker's metrics can't be shared: %s", error)
                 told = True
-            await asyncio.sleep(PUBLISH_INTERVAL)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(PUBLISH_INTERVAL):
+                    await leaving.wait()
 
 
 def http_families(metrics: RequestMetrics) -> Iterable[Family]:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 def shared_by_workers(kind: str, supervisor: int) -> Path:
     """Return the folder for one kind of thing that the workers of a supervisor share; it need not be there."""
-    return Path(tempfile.gettempdir()) / f"{_prefix(kind)}{supervisor}-{_started(supervisor)}"
+    return Path(tempfile.gettempdir()) / f"{_prefix(kind)}{supervisor}-{started(supervisor)}"
 
 
 def make_private(folder: Path, what: str) -> None:
@@ -43,7 +43,7 @@ def remove_left_behind(kind: str) -> None:
     name = re.compile(re.escape(_prefix(kind)) + r"(\d+)-(\d+)")
     for folder in Path(tempfile.gettempdir()).glob(f"{_prefix(kind)}*"):
         found = name.fullmatch(folder.name)
-        if found is None or _lives(int(found[1]), int(found[2])):
+        if found is None or lives(int(found[1]), int(found[2])):
             continue
         with contextlib.suppress(FileNotFoundError):  # workers that start at once all remove it
             if _is_private(folder):
@@ -62,7 +62,7 @@ def _container() -> int:
         return 0
 
 
-def _started(process: int) -> int:
+def started(process: int) -> int:
     """Return when a process started, in ticks since the system did; 0 where that can't be had."""
     try:
         fields = Path(f"/proc/{process}/stat").read_text(encoding="utf-8", errors="replace")
@@ -71,14 +71,15 @@ def _started(process: int) -> int:
     return int(fields.rpartition(")")[2].split()[19])
 
 
-def _lives(process: int, started: int) -> bool:
+def lives(process: int, since: int) -> bool:
+    """Return whether a process lives and is the one that `started` then: ids are given out again."""
     try:
         os.kill(process, 0)
     except ProcessLookupError:
         return False
     except PermissionError:
         pass
-    return started == _started(process)
+    return since == started(process)
 
 
 def _is_private(folder: Path) -> bool:

@@ -210,13 +210,13 @@ def test_workers_that_start_at_once_may_all_remove_what_was_left_behind(temporar
     with subprocess.Popen([sys.executable, "-c", ""]) as gone:
         left = shared_by_workers("workers", gone.pid)
     left.mkdir(mode=0o700)
-    lives = _worker_folder._lives
+    lives = _worker_folder.lives
 
     def removed_by_a_sibling_meanwhile(process, started):
         left.rmdir()
         return lives(process, started)
 
-    monkeypatch.setattr(_worker_folder, "_lives", removed_by_a_sibling_meanwhile)
+    monkeypatch.setattr(_worker_folder, "lives", removed_by_a_sibling_meanwhile)
     remove_left_behind("workers")
     assert not left.exists()
 

@@ -12,6 +12,7 @@ from fastapi import FastAPI
 from prometheus_client.parser import text_string_to_metric_families
 
 from resilience import get_circuit_breaker
+from resilience._worker_folder import started
 from resilience.fastapi import _metrics, install, lifespan
 from resilience.observability import (
     Family,
@@ -107,7 +108,7 @@ def gauges(value: float) -> list[Family]:
 def publish_as(share: WorkerShare, folder, pid: int, families) -> None:
     """Publish a snapshot and make it another process's."""
     share.publish(families)
-    share._own.rename(folder / f"{pid}-1.json")
+    share._own.rename(folder / f"{pid}-{started(pid)}-1.json")
 
 
 def numbers(families) -> dict[str, float]:
@@ -132,10 +133,20 @@ def test_counters_of_a_worker_that_is_gone_stay_and_its_gauges_go(tmp_path):
     assert numbers(restarted.merged([counter(2)])) == {"jobs": 26}
 
 
+def test_a_worker_whose_process_id_was_given_out_again_is_gone(tmp_path):
+    share = WorkerShare(tmp_path / "m")
+    share.publish([counter(5), *gauges(3)])
+    before_the_restart = tmp_path / "m" / f"{os.getpid()}-1-1.json"
+    share._own.rename(before_the_restart)
+    assert numbers(share.merged([counter(2), *gauges(1)])) == {"jobs": 7, "active": 1, "state": 1}
+    assert numbers(WorkerShare(tmp_path / "m").merged([counter(2)])) == {"jobs": 7}
+    assert not before_the_restart.exists(), "it is among those that are gone"
+
+
 @pytest.mark.parametrize("torn", ["", "{", "[1]", '[{"name": 1}]', json.dumps([{"values": 3}])])
 def test_a_torn_snapshot_is_left_out(tmp_path, torn):
     share = WorkerShare(tmp_path / "m")
-    (tmp_path / "m" / f"{os.getppid()}-1.json").write_text(torn)
+    (tmp_path / "m" / f"{os.getppid()}-{started(os.getppid())}-1.json").write_text(torn)
     assert numbers(share.merged([counter(2)])) == {"jobs": 2}
 
 
@@ -200,6 +211,24 @@ async def test_the_last_snapshot_of_a_worker_is_that_of_its_end(tmp_path, monkey
     left = WorkerShare(tmp_path / "m").merged([])
     (requests,) = [family for family in left if family.name == "resilience_http_requests"]
     assert sum(map(sum, requests.values.values())) == 2
+
+
+async def test_a_source_that_fails_does_not_end_the_sharing_of_metrics(tmp_path, monkeypatch, caplog):
+    monkeypatch.setenv("RESILIENCE_METRICS_DIR", str(tmp_path / "m"))
+    monkeypatch.setattr(_metrics, "PUBLISH_INTERVAL", 0.0)
+    app = FastAPI()
+    state = install(app)
+    jobs = []
+    state.sources.add(lambda: [counter(jobs[0])])
+    async with lifespan(app):
+        await until(lambda: "can't be shared" in caplog.text)
+        jobs.append(7)
+        await until(lambda: list((tmp_path / "m").glob("*.json")))
+    assert caplog.text.count("can't be shared") == 1
+    (snapshot,) = (tmp_path / "m").glob("*.json")
+    assert {"name": "jobs", "values": [[[["kind", "a"]], [7]]]}.items() <= json.loads(snapshot.read_text())[
+        -1
+    ].items()
 
 
 async def test_breaker_names_with_quotes_and_newlines_cannot_forge_a_metric():

@@ -6,6 +6,7 @@ from fastapi import FastAPI
 from prometheus_client.parser import text_string_to_metric_families
 
 from resilience._core import ManualClock
+from resilience._worker_folder import started
 from resilience.allocator import PredictiveResourceAllocator
 from resilience.fastapi import install, server_load
 from resilience.observability import Family, WorkerShare, allocator_families
@@ -44,7 +45,7 @@ async def test_what_sibling_workers_served_counts_too(tmp_path):
     clock = ManualClock()
     folder = tmp_path / "share"
     sibling = WorkerShare(folder)
-    sibling._own = folder / "1-1.json"  # a process that lives: the first one
+    sibling._own = folder / f"1-{started(1)}-1.json"  # a process that lives: the first one
     state.sources._share = WorkerShare(folder)
     read = server_load(state, now=clock.now)
     await read()

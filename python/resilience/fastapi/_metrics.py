@@ -69,7 +69,7 @@ class MetricSources:
         """Publish again and again, and for the last time when this worker leaves.
 
         One write at a time: the last snapshot has every request in it, and no older one may replace it.
-        A full disk or a removed folder is told of once and outlived.
+        A full disk, a removed folder or a source that fails is told of once and outlived.
         """
         told = last = False
         while not last:
@@ -77,9 +77,9 @@ class MetricSources:
             try:
                 await asyncio.to_thread(share.publish, self.own())
                 told = False
-            except OSError as error:
+            except Exception as error:  # noqa: BLE001 - sources are anybody's
                 if not told:
-                    _log.warning("this worker's metrics can't be shared: %s", error)
+                    _log.warning("this worker's metrics can't be shared: %r", error)
                 told = True
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(PUBLISH_INTERVAL):

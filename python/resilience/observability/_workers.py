@@ -18,7 +18,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from resilience._worker_folder import make_private, remove_left_behind, shared_by_workers
+from resilience._worker_folder import lives, make_private, remove_left_behind, shared_by_workers, started
 from resilience.observability._families import Family
 
 VARIABLE = "RESILIENCE_METRICS_DIR"
@@ -59,7 +59,8 @@ class WorkerShare:
     def __init__(self, folder: Path) -> None:
         make_private(folder, "metrics")
         self._folder = folder
-        self._own = folder / f"{os.getpid()}-{time.time_ns()}.json"
+        process = os.getpid()
+        self._own = folder / f"{process}-{started(process)}-{time.time_ns()}.json"
         self._fold_gone()
 
     def publish(self, families: Iterable[Family]) -> None:
@@ -116,13 +117,12 @@ def _add(merged: dict[str, Family], family: Family) -> None:
 
 
 def _is_alive(path: Path) -> bool:
+    """Return whether the process of a snapshot lives; in a container that starts again, another one has its id."""
     try:
-        os.kill(int(path.name.partition("-")[0]), 0)
-    except (ProcessLookupError, ValueError):
+        process, since, _ = map(int, path.stem.split("-"))
+    except ValueError:
         return False
-    except PermissionError:
-        return True
-    return True
+    return lives(process, since)
 
 
 def _write(path: Path, families: Iterable[Family]) -> None:

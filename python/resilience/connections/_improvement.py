@@ -52,6 +52,7 @@ async def compare(
     client: HttpClientName,
     url: str,
     *,
+    config: ConnectionConfig,
     rounds: int,
     verify: ssl.SSLContext | bool = True,
     latency: float = 0.0,
@@ -61,11 +62,11 @@ async def compare(
     Args:
         client: the client library.
         url: where to.
+        config: of the pool; the other side differs in that it keeps no connection.
         rounds: pairs of requests.
         verify: how to verify the server.
         latency: seconds the endpoint is known to take, for the report.
     """
-    config = ConnectionConfig()
     apart = dataclasses.replace(config, enable_connection_reuse=False)
     pools = [
         http_pool(client, each, UpstreamGuard(slots=http_slots(each), listed=False), verify)
@@ -90,15 +91,17 @@ async def _time(request: Callable[[], Awaitable[None]]) -> float:
     return perf_counter() - started
 
 
-async def measure(client: HttpClientName, *, rounds: int, latency: float = 0.0) -> list[Improvement]:
+async def measure(
+    client: HttpClientName, config: ConnectionConfig, *, rounds: int, latency: float = 0.0
+) -> list[Improvement]:
     """Compare on an endpoint of loopback that does no work: without TLS, and with it where cryptography is there."""
     found = []
     async with loopback_endpoint(delay=latency) as url:
-        found.append(await compare(client, url, rounds=rounds, latency=latency))
+        found.append(await compare(client, url, config=config, rounds=rounds, latency=latency))
     try:
         server, verify = self_signed()
     except ImportError:
         return found
     async with loopback_endpoint(tls=server, delay=latency) as url:
-        found.append(await compare(client, url, rounds=rounds, verify=verify, latency=latency))
+        found.append(await compare(client, url, config=config, rounds=rounds, verify=verify, latency=latency))
     return found

@@ -173,7 +173,7 @@ class ConnectionManager:
     async def measure_improvement(
         self, *, rounds: int = 60, upstream_latency: float = 0.0
     ) -> list[Improvement]:
-        """Measure what reuse saves this client on a loopback endpoint that does no work, without TLS and with it.
+        """Measure what this pool saves by reuse on a loopback endpoint that does no work, without TLS and with it.
 
         Args:
             rounds: pairs of requests, 1 to 65,535.
@@ -183,7 +183,9 @@ class ConnectionManager:
             one comparison a scheme; the one with TLS is left out where cryptography isn't installed.
         """
         check_count("rounds", rounds)
-        found = await _improvement.measure(self._client, rounds=rounds, latency=upstream_latency)
+        found = await _improvement.measure(
+            self._client, self._config, rounds=rounds, latency=upstream_latency
+        )
         if not upstream_latency:
             self._improvements = found
         return found

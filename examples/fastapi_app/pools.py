@@ -27,6 +27,7 @@ def connection_manager(settings: Settings) -> ConnectionManager:
         http_connection_timeout=settings.connect_timeout,
         http_pool_timeout=settings.upstream_timeout,
         http_read_timeout=settings.upstream_timeout,
+        enable_connection_reuse=settings.connection_reuse,
     )
     return ConnectionManager(config, key=language_model, breaker=ONLY_WHEN_ASKED)
 

@@ -82,7 +82,7 @@ def database_pool(settings: Settings) -> DatabasePool:
     else:
         settings.data_folder.mkdir(parents=True, exist_ok=True)
         dsn = f"sqlite:///{settings.data_folder.resolve() / 'unified_server.db'}"
-    return DatabasePool(dsn, size=settings.database_pool_size)
+    return DatabasePool(dsn, size=settings.database_pool_size, statement_timeout=settings.database_timeout)
 
 
 def attach(app: FastAPI, services: Services) -> None:

@@ -55,6 +55,9 @@ class Settings(BaseSettings):
         description="postgresql://... or sqlite:///...; none is a SQLite file in data_folder",
     )
     database_pool_size: int = Field(default=5, ge=1, le=1000)
+    database_timeout: Seconds = Field(
+        default=5.0, description="for one statement, and for a lock that another process holds"
+    )
     run_history: int = Field(default=100_000, ge=1, le=100_000_000, description="records kept of each kind")
 
     redis_url: SecretStr | None = Field(
@@ -100,6 +103,7 @@ class Settings(BaseSettings):
     connect_timeout: Seconds = 1.0
     http_pool_size: int = Field(default=100, ge=1, le=1000)
     keepalive_timeout: Seconds = 30.0
+    connection_reuse: bool = Field(default=True, description="false opens a connection for each call")
     recovery_timeout: Seconds = 5.0
     check_interval: Seconds = 5.0
     allocation_interval: Seconds = Field(default=60.0, ge=1, description="between two samples of the load")

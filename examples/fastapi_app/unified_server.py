@@ -34,6 +34,7 @@ import comprehensive_metrics
 import files
 import json_logs
 import live_events
+import loop_watch
 import models
 import nlp_processor
 import orchestrator
@@ -50,7 +51,7 @@ import workflows
 from bounded_protocols import bounds
 from draining_server import DrainingServer
 from resilience import configure
-from resilience.fastapi import AdminPolicy, install, lifespan
+from resilience.fastapi import AdminPolicy, FastAPIConfig, install, lifespan
 from resilience.fastapi.response_cache import ResponseCache
 from services import Services
 from settings import CLOSING_TIMEOUT, Settings, get_settings
@@ -78,6 +79,7 @@ PARTS = (
     auth,
     files,
     live_events,
+    loop_watch,
     pooling_probe,
     allocation,
     process_metrics,
@@ -106,7 +108,8 @@ def create_app(settings: Settings) -> FastAPI:
         name_of=lambda given: services.verifier.admin_of(given),  # noqa: PLW0108 - attached below
     )
     configure(POLICIES)
-    services = app.state.services = Services(settings, install(app, admin=admin, cache=ResponseCache))
+    config = FastAPIConfig(check_interval=settings.check_interval)
+    services = app.state.services = Services(settings, install(app, config, admin=admin, cache=ResponseCache))
     for part in PARTS:
         part.attach(app, services)
     return app

@@ -7,9 +7,8 @@ from uuid import uuid4
 
 import aiohttp
 
-from http_checks import Check, Finding, answers, fetch, lacking, refuses
+from http_checks import Answer, Check, Finding, answers, fetch, lacking, named, refuses
 
-RECOVERY_TRIES = 600
 RECOVERY_PAUSE = 0.05
 BREAKER = "ollama"
 COMPONENTS = {
@@ -119,21 +118,27 @@ async def tells_strictly(session: aiohttp.ClientSession) -> Finding:
     )
 
 
-async def recovers(session: aiohttp.ClientSession) -> Finding:
-    """A live breaker opens after three failures, and closes by itself once calls succeed again."""
-    await fetch(session, "POST", f"/api/test/circuit-breaker/trigger-failure/{BREAKER}?failure_count=3")
-    state = "unknown"
-    for _ in range(RECOVERY_TRIES):
-        await fetch(session, "POST", "/api/agents/research/run", {"input": f"recovery {uuid4().hex}"})
-        state = (await fetch(session, "GET", "/api/test/circuit-breaker/status")).body[BREAKER]["state"]
-        if state == "closed":
-            break
-        await asyncio.sleep(RECOVERY_PAUSE)
-    return Finding("a live breaker recovers", state == "closed", state)
+def recovers(within: float) -> Check:
+    """Return a check that a live breaker opens after three failures, and closes by itself in so many seconds."""
+
+    async def check(session: aiohttp.ClientSession) -> Finding:
+        await fetch(session, "POST", f"/api/test/circuit-breaker/trigger-failure/{BREAKER}?failure_count=3")
+        state, answered_by = "unknown", "nobody"
+        end = asyncio.get_running_loop().time() + within
+        while state != "closed" and asyncio.get_running_loop().time() < end:
+            task = {"input": f"recovery {uuid4().hex}"}
+            run = await fetch(session, "POST", "/api/agents/research/run", task)
+            state = (await fetch(session, "GET", "/api/test/circuit-breaker/status")).body[BREAKER]["state"]
+            answered_by = _who_answered(run)
+            await asyncio.sleep(RECOVERY_PAUSE)
+        seen = f"{BREAKER} is {state}, its last call was answered by {answered_by}"
+        return Finding("a live breaker recovers", state == "closed", seen)
+
+    return named("a live breaker recovers", check)
 
 
 async def runs_each(session: aiohttp.ClientSession) -> Finding:
-    """An agent, a workflow and a command are run and answered."""
+    """An agent, a workflow and a command are run and answered, by the language model and not for want of it."""
     task = f"Explain a recent paper, {uuid4().hex}"
     runs = {
         "/api/agents/research/run": {"input": task},
@@ -141,12 +146,16 @@ async def runs_each(session: aiohttp.ClientSession) -> Finding:
         "/api/nl/process": {"text": task},
     }
     seen = {path: await fetch(session, "POST", path, body) for path, body in runs.items()}
-    silent = [
-        path
-        for path, answer in seen.items()
-        if answer.status != HTTPStatus.OK or not answer.body.get("output")
-    ]
-    return Finding("agents, workflows and commands run", not silent, f"failed: {silent}" if silent else "all")
+    found = {path: _who_answered(answer) for path, answer in seen.items()}
+    failed = {path: who for path, who in found.items() if who != "the language model"}
+    return Finding("agents, workflows and commands run", not failed, f"failed: {failed}" if failed else "all")
+
+
+def _who_answered(run: Answer) -> str:
+    if run.status != HTTPStatus.OK or not run.body.get("output"):
+        return f"nobody: {run.status}"
+    is_fallback = run.body.get("is_fallback") or run.body.get("degraded")
+    return "the fallback, without the language model" if is_fallback else "the language model"
 
 
 async def first_of(session: aiohttp.ClientSession, path: str) -> str:
@@ -160,7 +169,8 @@ async def streams(session: aiohttp.ClientSession) -> Finding:
     """An agent's answer comes as server-sent events when asked for, to its end."""
     answer = await fetch(session, "POST", "/api/agents/research/run", {"input": uuid4().hex, "stream": True})
     is_stream = answer.headers.get("Content-Type", "").startswith("text/event-stream")
-    return Finding("an agent streams", is_stream and "event: done" in answer.text, str(answer.status))
+    *_, last = ["nothing", *re.findall("^event: (.*)", answer.text, re.MULTILINE)]
+    return Finding("an agent streams", is_stream and last == "done", f"{answer.status}, ended by {last}")
 
 
 async def embeds(session: aiohttp.ClientSession) -> Finding:
@@ -207,6 +217,13 @@ async def declares_busy(session: aiohttp.ClientSession) -> Finding:
     )
 
 
+async def reaches_all(session: aiohttp.ClientSession) -> Finding:
+    """What the server depends on has answered its last check."""
+    found = (await fetch(session, "GET", "/health")).body["dependencies"]
+    away = {name: each["error"] for name, each in found.items() if each["status"] != "up"}
+    return Finding("every dependency is up", bool(found) and not away, str(away or ", ".join(found)))
+
+
 async def reports_all(session: aiohttp.ClientSession) -> Finding:
     """The comprehensive report has every component, and a score that is the sum of its named checks."""
     body = (await fetch(session, "GET", "/api/metrics/comprehensive")).body
@@ -228,7 +245,7 @@ TRIGGER = "/api/test/circuit-breaker/trigger-failure/validation?failure_count="
 LONG = b"x" * (10 * 1024 * 1024 + 1)
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 
-CONTRACT: tuple[Check, ...] = (
+_FIGURES_AND_BREAKERS: tuple[Check, ...] = (
     answers("/healthz", "status"),
     answers("/health", "status", "dependencies", "uptime_seconds"),
     hides_hosts,
@@ -246,7 +263,8 @@ CONTRACT: tuple[Check, ...] = (
     refuses("POST", f"{TRIGGER}101", HTTPStatus.UNPROCESSABLE_ENTITY),
     refuses("POST", "/api/test/circuit-breaker/reset/no-such-breaker", HTTPStatus.NOT_FOUND),
     tells_strictly,
-    recovers,
+)
+_WORK: tuple[Check, ...] = (
     answers("/api/agents"),
     answers("/api/workflows"),
     runs_each,
@@ -263,3 +281,9 @@ CONTRACT: tuple[Check, ...] = (
     ),
     declares_busy,
 )
+AFTER_LOAD: tuple[Check, ...] = (reaches_all, reports_all)
+
+
+def contract(recovery: float) -> tuple[Check, ...]:
+    """Return the checks in their order; `recovery` is how many seconds a live breaker may take to close again."""
+    return (*_FIGURES_AND_BREAKERS, recovers(recovery), *_WORK)

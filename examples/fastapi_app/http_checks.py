@@ -32,7 +32,7 @@ class Answer:
     def is_problem(self) -> bool:
         """Whether it is an error as the contract wants errors."""
         kind = self.headers.get("Content-Type", "")
-        return kind.startswith(PROBLEM) and self.body.get("status") == self.status
+        return kind.startswith(PROBLEM) and bool(self.body.get("status") == self.status)
 
 
 Check = Callable[[aiohttp.ClientSession], Awaitable[Finding]]
@@ -53,6 +53,21 @@ async def fetch(
         )
 
 
+async def checked(check: Check, session: aiohttp.ClientSession) -> Finding:
+    """Run one check; an answer that it can't even read is a finding too."""
+    try:
+        return await check(session)
+    except (LookupError, TypeError, ValueError, AttributeError, TimeoutError, aiohttp.ClientError) as error:
+        name = getattr(check, "__name__", "check").replace("_", " ")
+        return Finding(name, passed=False, seen=f"{type(error).__name__}: {error}")
+
+
+def named(name: str, check: Check) -> Check:
+    """Give a check that was made by a function the name under which it is reported."""
+    check.__name__ = name
+    return check
+
+
 def lacking(body: Any, keys: set[str]) -> list[str]:
     """Return which keys an object lacks; all of them when it is none."""
     return sorted(keys - set(body)) if isinstance(body, dict) else sorted(keys)
@@ -67,17 +82,16 @@ def answers(path: str, *keys: str) -> Check:
         seen = f"{answer.status}, missing {missing}" if missing else str(answer.status)
         return Finding(f"GET {path}", answer.status == HTTPStatus.OK and not missing, seen)
 
-    return check
+    return named(f"GET {path}", check)
 
 
 def refuses(method: str, path: str, status: HTTPStatus, body: object = None, **more: Any) -> Check:
     """Return a check that a request is refused with this status, as a problem."""
+    name = f"{method} {path} is {status}"
 
     async def check(session: aiohttp.ClientSession) -> Finding:
         answer = await fetch(session, method, path, body, **more)
         seen = str(answer.status) if answer.is_problem else f"{answer.status}, no {PROBLEM}"
-        return Finding(
-            f"{method} {path[:60]} is {status}", answer.status == status and answer.is_problem, seen
-        )
+        return Finding(name, answer.status == status and answer.is_problem, seen)
 
-    return check
+    return named(name, check)

@@ -15,7 +15,7 @@ from resilience.connections import ConnectionManager
 from services import Services
 
 ROUNDS = 40
-PROBE_INTERVAL = 300.0
+PROBE_INTERVAL, RETRY_INTERVAL = 300.0, 10.0
 SCHEMES = ("http", "https")
 
 
@@ -37,6 +37,7 @@ class PoolingProbe:
         try:
             found = await self._connections.measure_improvement(rounds=ROUNDS)
         except OSError as error:
+            self.improvement = {}  # what was true some minutes ago is no measurement of now
             self.reason = f"the probe failed: {type(error).__name__}"
             return
         self.improvement = {each.scheme: each.fraction for each in found}
@@ -45,12 +46,12 @@ class PoolingProbe:
 
 
 def attach(_app: FastAPI, services: Services) -> None:
-    """Measure at start-up and again every five minutes."""
+    """Measure at start-up and again every five minutes, sooner after a probe that failed."""
     probe = services.pooling = PoolingProbe(services.connections)
 
     async def repeat() -> None:
         while True:
-            await asyncio.sleep(PROBE_INTERVAL)
+            await asyncio.sleep(PROBE_INTERVAL if probe.improvement else RETRY_INTERVAL)
             await probe.measure()
 
     @contextlib.asynccontextmanager

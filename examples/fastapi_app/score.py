@@ -1,11 +1,13 @@
 """The architecture score: named checks, each with its points, and the measurement that earned or missed them."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from http import HTTPStatus
 from typing import Any
 
 from cache_metrics import hit_rate
+from resilience import State
 from services import Services
 
 MAX_MEAN_MS = 2.0
@@ -15,7 +17,8 @@ MAX_FAILURES_TO_OPEN = 3
 MIN_HIT_RATE = 0.60
 MIN_EFFICIENCY = 0.7
 BATCHERS = ("llm_batcher", "embedding_batcher")
-MAX_SAMPLE_AGE = 150.0
+MAX_SAMPLE_AGE = 2.5  # sampling intervals
+SHOWN_FAILURES = 3
 
 Evidence = dict[str, Any]
 Check = Callable[[Services], tuple[bool, Evidence]]
@@ -45,33 +48,64 @@ def _results(services: Services) -> Iterator[tuple[str, Result]]:
 
 def _response_times(services: Services) -> tuple[bool, Evidence]:
     probes = services.resilience.metrics.probes_of_last_minute()
-    mean = None if probes.mean is None else probes.mean * 1e3
-    return mean is not None and mean < MAX_MEAN_MS, {"mean_ms": mean, "requests": probes.requests}
+    mean, lag = (_milliseconds(seconds) for seconds in (probes.mean, services.loop_watch.median))
+    evidence = {"mean_ms": mean, "requests": probes.requests, "event_loop_lag_ms": lag}
+    return all(value is not None and value < MAX_MEAN_MS for value in (mean, lag)), evidence
+
+
+def _milliseconds(seconds: float | None) -> float | None:
+    return None if seconds is None else seconds * 1e3
 
 
 def _success_rate(services: Services) -> tuple[bool, Evidence]:
     minute = services.resilience.metrics.last_minute()
     passed = minute.requests > 0 and minute.errors < MAX_ERROR_RATE * minute.requests
-    return passed, {"requests": minute.requests, "errors": minute.errors}
+    return passed, {
+        "requests": minute.requests,
+        "errors": minute.errors,
+        "failed_since_start": _most_failed(services),
+    }
+
+
+def _most_failed(services: Services) -> dict[str, int]:
+    """Return the routes that were most often answered by a 5xx, and how often by which."""
+    failed = {
+        f"{method} {route} {status}": series.count
+        for (method, route, status), series in services.resilience.metrics.series.items()
+        if status >= HTTPStatus.INTERNAL_SERVER_ERROR
+    }
+    return dict(sorted(failed.items(), key=lambda item: -item[1])[:SHOWN_FAILURES])
 
 
 def _connection_pooling(services: Services) -> tuple[bool, Evidence]:
     gain = services.pooling.least
-    evidence = {"improvement": dict(services.pooling.improvement), "reason": services.pooling.reason}
-    return gain is not None and gain > MIN_POOLING_GAIN, evidence
+    away = {
+        name: found["error"]
+        for name, found in services.resilience.dependencies.report().items()
+        if found["status"] == "down"
+    }
+    evidence = {
+        "improvement": dict(services.pooling.improvement),
+        "reason": services.pooling.reason,
+        "away": away,
+    }
+    return gain is not None and gain > MIN_POOLING_GAIN and not away, evidence
 
 
 def _circuit_breakers(services: Services) -> tuple[bool, Evidence]:
     dispatcher = services.dispatcher
     if dispatcher is None:
         return False, {"reason": "the dispatcher is not up"}
+    states = {name: figures["state"] for name, figures in dispatcher.status().items()}
+    not_closed = {name: state for name, state in states.items() if state != State.CLOSED}
     evidence = {
         "openings": dispatcher.openings,
         "most_failures_to_open": dispatcher.most_failures_to_open,
         "recoveries": dispatcher.recoveries,
+        "not_closed": not_closed,
     }
     opened_in_time = dispatcher.openings > 0 and dispatcher.most_failures_to_open <= MAX_FAILURES_TO_OPEN
-    return opened_in_time and dispatcher.recoveries > 0, evidence
+    return opened_in_time and dispatcher.recoveries > 0 and not not_closed, evidence
 
 
 def _breaker_testing(services: Services) -> tuple[bool, Evidence]:
@@ -81,7 +115,12 @@ def _breaker_testing(services: Services) -> tuple[bool, Evidence]:
 
 def _cache_hit_rate(services: Services) -> tuple[bool, Evidence]:
     rate = hit_rate(services)
-    return rate is not None and rate > MIN_HIT_RATE, {"hit_rate": rate, "caches": sorted(services.caches)}
+    caches = {name: _shares(stats()) for name, stats in services.caches.items()}
+    return rate is not None and rate > MIN_HIT_RATE, {"hit_rate": rate, "caches": caches}
+
+
+def _shares(stats: Mapping[str, Any]) -> str:
+    return f"{stats['hits']} of {stats['hits'] + stats['misses']}"
 
 
 def _request_batching(services: Services) -> tuple[bool, Evidence]:
@@ -97,17 +136,27 @@ def _predictive_allocation(services: Services) -> tuple[bool, Evidence]:
     if services.allocator is None:
         return False, {"reason": "no allocator is attached"}
     predictions = services.allocator()
+    if "replay" in predictions:
+        return False, {"reason": "it lives through a recording, not through this server's load"}
     status, last = predictions["optimization_status"], predictions.get("last_sample_time")
     age = None if last is None else datetime.now(UTC).timestamp() - last
-    fresh = age is not None and age < MAX_SAMPLE_AGE
+    fresh = age is not None and age < MAX_SAMPLE_AGE * services.settings.allocation_interval
     return status == "active" and fresh, {"status": status, "last_sample_age_seconds": age}
 
 
 _CHECKS: dict[str, tuple[int, str, Check]] = {
-    "response_times": (20, "mean below 2 ms on /healthz-class routes", _response_times),
+    "response_times": (
+        20,
+        "mean below 2 ms on /healthz-class routes, and the loop's median lag too",
+        _response_times,
+    ),
     "success_rate": (20, "errors below 5 % in the last minute", _success_rate),
-    "connection_pooling": (20, "pooled requests more than 40 % faster", _connection_pooling),
-    "circuit_breakers": (20, "opened within 3 failures and recovered", _circuit_breakers),
+    "connection_pooling": (
+        20,
+        "pooled requests more than 40 % faster, no pool's server away",
+        _connection_pooling,
+    ),
+    "circuit_breakers": (20, "opened within 3 failures, and all have recovered", _circuit_breakers),
     "breaker_testing": (5, "a breaker was opened through the test routes", _breaker_testing),
     "cache_hit_rate": (5, "more than 60 % of look-ups hit", _cache_hit_rate),
     "request_batching": (5, "both batchers more than 0.7 full", _request_batching),

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from auth import Verifier
     from batching import Batching
     from live_events import LiveEvents
+    from loop_watch import LoopWatch
     from models import Models
     from nlp_processor import NlpProcessor
     from orchestrator import Orchestrator
@@ -62,6 +63,7 @@ class Services:
     pooling: PoolingProbe = field(init=False)
     allocation: Allocation = field(init=False)
     events: LiveEvents = field(init=False)
+    loop_watch: LoopWatch = field(init=False)
     verifier: Verifier = field(init=False)
     workspace: Workspace = field(init=False)
     dispatcher: SmartDispatcher | None = None

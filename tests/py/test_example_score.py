@@ -16,10 +16,20 @@ def working():
         metrics.observe("GET", "/healthz", 200, 0.0005)
     batcher = {"total_batches": 3, "efficiency_ratio": 0.9}
     return SimpleNamespace(
-        resilience=SimpleNamespace(metrics=metrics),
+        resilience=SimpleNamespace(
+            metrics=metrics,
+            dependencies=SimpleNamespace(report=lambda: {"database": {"status": "up", "error": None}}),
+        ),
+        loop_watch=SimpleNamespace(median=0.0002),
         pooling=SimpleNamespace(least=0.6, improvement={"http": 0.6}, reason=None),
-        dispatcher=SimpleNamespace(openings=2, most_failures_to_open=3, recoveries=1, triggered_openings=1),
-        settings=SimpleNamespace(has_test_endpoints=True),
+        dispatcher=SimpleNamespace(
+            openings=2,
+            most_failures_to_open=3,
+            recoveries=1,
+            triggered_openings=1,
+            status=lambda: {"ollama": {"state": "closed"}},
+        ),
+        settings=SimpleNamespace(has_test_endpoints=True, allocation_interval=60.0),
         caches={"answers": lambda: {"hits": 90, "misses": 10}},
         batchers={name: lambda: batcher for name in ("llm_batcher", "embedding_batcher")},
         allocator=lambda: {
@@ -32,6 +42,10 @@ def working():
 def slow_probes(services):
     for _ in range(100):
         services.resilience.metrics.observe("GET", "/healthz", 200, 0.05)
+
+
+def blocked_loop(services):
+    services.loop_watch.median = 0.1
 
 
 def failing_requests(services):
@@ -47,6 +61,10 @@ def no_upstream_to_probe(services):
     services.pooling.least, services.pooling.reason = None, "the upstream is away"
 
 
+def database_away(services):
+    services.resilience.dependencies.report = lambda: {"database": {"status": "down", "error": "OSError"}}
+
+
 def no_dispatcher(services):
     services.dispatcher = None
 
@@ -57,6 +75,10 @@ def late_opening(services):
 
 def no_recovery(services):
     services.dispatcher.recoveries = 0
+
+
+def open_breaker(services):
+    services.dispatcher.status = lambda: {"ollama": {"state": "closed"}, "auth": {"state": "open"}}
 
 
 def untested_breakers(services):
@@ -104,6 +126,11 @@ def no_allocator(services):
     services.allocator = None
 
 
+def replaying_allocator(services):
+    working_one = services.allocator()
+    services.allocator = lambda: working_one | {"replay": {"share": 0.5}}
+
+
 def stale_allocator(services):
     services.allocator = lambda: {"optimization_status": "active", "last_sample_time": 1.0}
 
@@ -111,13 +138,21 @@ def stale_allocator(services):
 # What is broken, the checks that notice it, the score that is left, and what the evidence has to say.
 BROKEN = [
     (slow_probes, {"response_times"}, 80, lambda seen: seen["mean_ms"] > 2 and seen["requests"] == 200),
-    (failing_requests, {"success_rate"}, 80, {"requests": 110, "errors": 10}),
+    (blocked_loop, {"response_times"}, 80, {"event_loop_lag_ms": 100.0}),
+    (
+        failing_requests,
+        {"success_rate"},
+        80,
+        {"requests": 110, "errors": 10, "failed_since_start": {"GET /items 500": 10}},
+    ),
     (no_gain, {"connection_pooling"}, 80, {"improvement": {"http": 0.6}}),
     (no_upstream_to_probe, {"connection_pooling"}, 80, {"reason": "the upstream is away"}),
+    (database_away, {"connection_pooling"}, 80, {"away": {"database": "OSError"}}),
     (no_dispatcher, {"circuit_breakers", "breaker_testing"}, 75, {"reason": "the dispatcher is not up"}),
     (never_opened, {"circuit_breakers"}, 80, {"openings": 0}),
     (late_opening, {"circuit_breakers"}, 80, {"most_failures_to_open": 7}),
     (no_recovery, {"circuit_breakers"}, 80, {"recoveries": 0}),
+    (open_breaker, {"circuit_breakers"}, 80, {"not_closed": {"auth": "open"}}),
     (untested_breakers, {"breaker_testing"}, 95, {"triggered_openings": 0}),
     (cold_cache, {"cache_hit_rate"}, 95, {"hit_rate": 0.1}),
     (unused_cache, {"cache_hit_rate"}, 95, {"hit_rate": None}),
@@ -127,6 +162,7 @@ BROKEN = [
     (missing_batcher("embedding_batcher"), {"request_batching"}, 95, {"embedding_batcher": None}),
     (no_allocator, {"predictive_allocation"}, 95, {"reason": "no allocator is attached"}),
     (inactive_allocator, {"predictive_allocation"}, 95, {"status": "inactive"}),
+    (replaying_allocator, {"predictive_allocation"}, 95, lambda seen: "recording" in seen["reason"]),
     (stale_allocator, {"predictive_allocation"}, 95, lambda seen: seen["last_sample_age_seconds"] > 150),
 ]
 

@@ -10,6 +10,7 @@ namespace resilience::bindings {
 namespace {
 
 PyTypeObject* type = nullptr;
+PyTypeObject* partial_type = nullptr;  // functools.partial
 
 Guard* as_guard(PyObject* self) { return reinterpret_cast<Guard*>(self); }
 
@@ -35,8 +36,39 @@ PyObject* guard_call(PyObject* self, PyObject* const* args, Py_ssize_t nargs, Py
   return make_guarded_call(as_guard(self), args[0], args + 1, nargs - 1, kwnames);
 }
 
+// An attribute (new reference), or null without an exception.
+PyRef attribute(PyObject* object, const char* name) {
+  PyRef value(PyObject_GetAttrString(object, name));
+  PyErr_Clear();
+  return value;
+}
+
+// Whether calling it makes a coroutine: an `async def`, bound or wrapped or in a partial, or an object with
+// such a `__call__`.
+bool is_coroutine_function(PyObject* function) {
+  if (PyFunction_Check(function) || PyCFunction_Check(function)) {
+    return makes_coroutine(function);
+  }
+  PyRef callee = PyRef::share(function);
+  PyRef code = attribute(callee.get(), "__code__");  // of methods and wrappers it is the function's
+  while (!code && PyObject_TypeCheck(callee.get(), partial_type)) {
+    callee = attribute(callee.get(), "func");
+    code = attribute(callee.get(), "__code__");
+  }
+  if (!code) {
+    const PyRef call = attribute(reinterpret_cast<PyObject*>(Py_TYPE(callee.get())), "__call__");
+    code = call ? attribute(call.get(), "__code__") : PyRef();
+  }
+  const PyRef flags = code ? attribute(code.get(), "co_flags") : PyRef();
+  return flags && PyLong_Check(flags.get()) && (PyLong_AsLong(flags.get()) & CO_COROUTINE) != 0;
+}
+
 PyObject* guard_call_sync(PyObject* self, PyObject* const* args, Py_ssize_t nargs, PyObject* kwnames) {
   if (!takes_function(nargs, "call_sync")) {
+    return nullptr;
+  }
+  if (is_coroutine_function(args[0])) {
+    PyErr_Format(PyExc_TypeError, "call_sync() takes a plain function, use `await call()` for %R", args[0]);
     return nullptr;
   }
   const std::size_t nargsf = static_cast<std::size_t>(nargs - 1) | PY_VECTORCALL_ARGUMENTS_OFFSET;
@@ -171,6 +203,12 @@ void clear_plan(Plan& plan) {
 }
 
 bool init_guard(PyObject* module) {
+  const PyRef functools(PyImport_ImportModule("functools"));
+  partial_type = reinterpret_cast<PyTypeObject*>(
+      functools ? PyObject_GetAttrString(functools.get(), "partial") : nullptr);
+  if (partial_type == nullptr) {
+    return false;
+  }
   type = reinterpret_cast<PyTypeObject*>(PyType_FromSpec(&spec));
   return type != nullptr && PyModule_AddObjectRef(module, "Guard", reinterpret_cast<PyObject*>(type)) == 0;
 }

@@ -109,6 +109,8 @@ class FaultInjector:
 
     def call_sync(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         """Call the plain function ``function(*args, **kwargs)``, or fail."""
+        if kind_of(function) is Kind.COROUTINE:
+            raise TypeError(f"call_sync() takes a plain function, use `await call()` for {function!r}")
         slow, end = self._draw()
         if slow:
             sleep_sync(self._latency, self._clock)

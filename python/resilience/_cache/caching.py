@@ -13,7 +13,7 @@ from resilience._cache.flights import Flights, Waiting
 from resilience._cache.local import Cache
 from resilience._cache.options import Options
 from resilience._cache.signature import KeyPlan, tags_of
-from resilience._cache.sync_flights import SyncFlights
+from resilience._cache.sync_flights import SyncFlights, not_a_coroutine
 
 _NOTHING = object()
 
@@ -181,7 +181,7 @@ class SyncCaching(Caching):
         def load(flight: Waiting) -> Any:
             try:
                 with self.local._counting():  # noqa: SLF001
-                    value = self.function(*args, **kwargs)
+                    value = not_a_coroutine(self.function(*args, **kwargs))
             except Exception as error:
                 self.keep_failure(flight, error, args, kwargs)
                 raise

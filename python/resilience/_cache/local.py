@@ -18,7 +18,7 @@ from typing import Any, Generic, Literal, TypeVar, overload
 
 from resilience import _core
 from resilience._cache.flights import Flights, Waiting
-from resilience._cache.sync_flights import SyncFlights
+from resilience._cache.sync_flights import SyncFlights, not_a_coroutine
 from resilience._types import MISSING, type_name
 
 _log = logging.getLogger("resilience.cache")
@@ -184,7 +184,8 @@ class Cache(_core.CacheBase, MutableMapping[K, V], Generic[K, V]):
     def set_many(self, items: Any, ttl: float | None = None, tags: Iterable[Hashable] = ()) -> int:
         """Store each pair of a mapping or an iterable; returns how many were not refused."""
         pairs = items.items() if hasattr(items, "items") else items
-        tags = tuple(tags)
+        if not isinstance(tags, (str, bytes)):  # which set() refuses
+            tags = tuple(tags)
         return sum(self.set(key, value, ttl, tags) for key, value in pairs)
 
     async def get_or_load(
@@ -213,14 +214,18 @@ class Cache(_core.CacheBase, MutableMapping[K, V], Generic[K, V]):
         return await self._flights.join(key, load)  # type: ignore[no-any-return]
 
     def get_or_load_sync(self, key: K, loader: Callable[..., V], ttl: float | None = None) -> V:
-        """Return the value of `key`, loading and storing it where it is missing; one load serves all threads."""
+        """Return the value of `key`, loading and storing it where it is missing; one load serves all threads.
+
+        Raises:
+            TypeError: for an async loader, which `get_or_load` takes.
+        """
         value = self.get(key, MISSING)
         if value is not MISSING:
             return value  # type: ignore[no-any-return]
 
         def load(flight: Waiting) -> V:
             with self._counting():
-                result: V = _call_loader(loader, key)
+                result: V = not_a_coroutine(_call_loader(loader, key))
             self._store_loaded(flight, key, result, ttl)
             return result
 

@@ -6,13 +6,27 @@ circle are refused, as on an event loop (flights.py).
 
 import logging
 import threading
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Coroutine, Hashable
 from typing import Any
 
 from resilience._cache.failures import own_error
 from resilience._cache.flights import Tokens, Waiting, running_load, waiting_for
 
 _log = logging.getLogger("resilience.cache")
+
+
+def not_a_coroutine(value: Any) -> Any:
+    """Return what a plain function gave, unless it is to be awaited, which only one caller could do.
+
+    Raises:
+        TypeError: for a coroutine.
+    """
+    if isinstance(value, Coroutine):
+        value.close()
+        raise TypeError(
+            f"a plain function can't be cached with what has to be awaited, it returned {value!r}"
+        )
+    return value
 
 
 class _Flight(Waiting):

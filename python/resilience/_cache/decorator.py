@@ -10,7 +10,7 @@ from resilience._cache.failures import CachedFailure
 from resilience._cache.local import Cache
 from resilience._cache.options import Options
 from resilience._cache.redis import RedisCache
-from resilience._cache.signature import compile_signature
+from resilience._cache.signature import KeyPlan, compile_signature
 from resilience._cache.tiered import TieredCache
 from resilience._guard import Kind, kind_of, show_kind
 from resilience._types import type_name
@@ -177,8 +177,17 @@ def _wrap(function: Any, options: Options, own_cache: Callable[[Any], Cache[Any,
     def refresh(*args: Any, **kwargs: Any) -> Any:
         return caching.refresh(wrapped._key(*args, **kwargs), args, kwargs)  # noqa: SLF001
 
+    if _is_method(function, plan):
+        wrapped.__set_name__(None, function.__name__)  # a decorator above it would keep Python from telling
+
     wrapped.cache = caching.backend
     wrapped.invalidate = invalidate
     wrapped.refresh = refresh
     wrapped.stats = caching.stats
     return wrapped
+
+
+def _is_method(function: Any, plan: KeyPlan) -> bool:
+    """Tell whether a function is defined in a class for its instances."""
+    home = getattr(function, "__qualname__", "").rpartition(".")[0]
+    return bool(home) and not home.endswith("<locals>") and plan.names[:1] == ("self",)

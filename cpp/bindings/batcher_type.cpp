@@ -256,7 +256,8 @@ PyMethodDef methods[] = {
      "    RuntimeError: when no event loop is running in this thread.\n"
      "    ValueError: when an argument is out of range."},
     {"get_metrics", metrics, METH_NOARGS,
-     "Return figures since the start, ready for JSON; averages are exact over all requests."},
+     "get_metrics($self)\n--\n\nReturn figures since the start, ready for JSON; averages are exact over all "
+     "requests."},
     {"_configure", configure, METH_VARARGS, "Take new settings, all or none."},
     {"_prepare", prepare, METH_VARARGS, "Take what stays for life."},
     {"_flush", flush, METH_NOARGS, "Everything that waits now is due."},

@@ -165,7 +165,14 @@ int assign_subscript(PyObject* object, PyObject* key, PyObject* value) {
   return store(self, key, hash, value, std::nullopt, {}) == Stored::kError ? -1 : 0;
 }
 
-PyObject* method_invalidate(PyObject* object, PyObject* key) {
+PyObject* method_invalidate(PyObject* object, PyObject* const* args, Py_ssize_t nargs, Keywords names) {
+  const bool named = names != nullptr && nargs == 0 &&
+                     PyUnicode_CompareWithASCIIString(PyTuple_GET_ITEM(names, 0), "key") == 0;
+  if (nargs + (names == nullptr ? 0 : PyTuple_GET_SIZE(names)) != 1 || (nargs == 0 && !named)) {
+    PyErr_SetString(PyExc_TypeError, "invalidate() takes one argument, key");
+    return nullptr;
+  }
+  PyObject* key = args[0];
   const Same removed = remove(*as_cache(object), key);
   return removed == Same::kError ? nullptr : PyBool_FromLong(removed == Same::kYes ? 1 : 0);
 }
@@ -280,9 +287,9 @@ PyMethodDef methods[] = {
      "get($self, key, default=None)\n--\n\nReturn the value of `key`, or `default`; counted as hit or miss."},
     {"peek", as_method(method_peek), METH_FASTCALL | METH_KEYWORDS,
      "peek($self, key, default=None)\n--\n\nLike get(), but neither counted nor a sign of use."},
-    {"invalidate", method_invalidate, METH_O,
-     "invalidate($self, key, /)\n--\n\nRemove `key`; a load of it now under way will not be stored. True "
-     "when it "
+    {"invalidate", as_method(method_invalidate), METH_FASTCALL | METH_KEYWORDS,
+     "invalidate($self, key)\n--\n\nRemove `key`; a load of it now under way will not be stored. True when "
+     "it "
      "was there."},
     {"clear", method_clear, METH_NOARGS,
      "clear($self)\n--\n\nRemove everything; no load now under way will be stored."},

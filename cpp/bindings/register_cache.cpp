@@ -37,6 +37,10 @@ Py_hash_t checked_hash(const py::handle& key) {
 }
 
 std::vector<std::uint64_t> hash_tags(const py::iterable& tags) {
+  if (PyUnicode_Check(tags.ptr()) || PyBytes_Check(tags.ptr())) {
+    throw py::type_error("tags must be an iterable of tags, got the string " +
+                         std::string(py::str(py::repr(tags))));
+  }
   std::vector<std::uint64_t> hashes;
   for (const py::handle tag : tags) {
     hashes.push_back(static_cast<std::uint64_t>(checked_hash(tag)));
@@ -209,6 +213,24 @@ bool token_valid(const py::object& self, std::uint64_t token, const py::object& 
   return object_of(self).cache->tokens().valid(token, hash, hash_tags(tags));
 }
 
+// What people call tells its signature in the form that `inspect` reads, in place of pybind11's own.
+void define_public(const auto& define) {
+  py::options options;
+  options.disable_function_signatures();
+  define("set", set, py::arg("key"), py::arg("value"), py::arg("ttl") = py::none(),
+         py::arg("tags") = py::tuple(),
+         "set(self, key, value, ttl=None, tags=())\n--\n\n"
+         "Store `value` for `ttl` seconds (the cache's own when None), under an iterable of tags. False when "
+         "it is "
+         "heavier than the bound.");
+  define("touch", touch, py::arg("key"), py::arg("ttl") = py::none(),
+         "touch(self, key, ttl=None)\n--\n\n"
+         "Start the life of a fresh entry anew, with `ttl` seconds (the cache's own when None).");
+  define("invalidate_tags", invalidate_tags,
+         "invalidate_tags(self, *tags)\n--\n\n"
+         "Remove every entry that carries one of the tags; returns how many there were.");
+}
+
 }  // namespace
 
 void register_cache(py::module_& module) {
@@ -221,14 +243,7 @@ void register_cache(py::module_& module) {
     py::setattr(type, name, py::cpp_function(function, py::name(name), py::is_method(type), extra...));
   };
   define("_configure", configure);
-  define("set", set, py::arg("key"), py::arg("value"), py::arg("ttl") = py::none(),
-         py::arg("tags") = py::tuple(),
-         "Store `value` for `ttl` seconds (the cache's own when None). False when it is heavier than the "
-         "bound.");
-  define("touch", touch, py::arg("key"), py::arg("ttl") = py::none(),
-         "Start the life of a fresh entry anew, with `ttl` seconds (the cache's own when None).");
-  define("invalidate_tags", invalidate_tags,
-         "Remove every entry that carries one of the tags; returns how many there were.");
+  define_public(define);
   define("resize", resize, py::arg("max_entries") = py::none(), py::arg("max_bytes") = py::none(),
          "Change the bounds; what no longer fits leaves at once.");
   define("_counters", counters);

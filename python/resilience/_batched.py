@@ -11,6 +11,7 @@ from resilience._batcher import RequestBatcher
 
 T = TypeVar("T")
 R = TypeVar("R")
+F = TypeVar("F", bound=Callable[..., Any])
 
 llm_batcher = RequestBatcher(5, 100, name="llm_batcher")
 embedding_batcher = RequestBatcher(20, 50, name="embedding_batcher")
@@ -50,12 +51,25 @@ def batched(
     return decorate
 
 
+def _shown_as(function: Callable[..., Any]) -> Callable[[F], F]:
+    """Name a function after the one that it calls; its own signature stays, for it takes an item, not a list."""
+    names = [name for name in functools.WRAPPER_ASSIGNMENTS if name != "__annotations__"]
+
+    def show(one: F) -> F:
+        own = inspect.signature(one)
+        functools.update_wrapper(one, function, assigned=names)
+        one.__signature__ = own  # type: ignore[attr-defined]
+        return one
+
+    return show
+
+
 def _batched_function(
     function: Callable[..., Awaitable[Sequence[R]]], build: Callable[..., RequestBatcher]
 ) -> Callable[..., Coroutine[Any, Any, R]]:
     batcher = build(function)
 
-    @functools.wraps(function)
+    @_shown_as(function)
     async def one(item: Any) -> R:
         result: R = await batcher.add_request(item, item)
         return result
@@ -80,7 +94,7 @@ def _batched_method(
             batcher = batchers[instance] = build(process, name=function.__qualname__)
         return batcher
 
-    @functools.wraps(function)
+    @_shown_as(function)
     async def one(self: Any, item: Any) -> R:
         result: R = await batcher_of(self).add_request(item, item)
         return result

@@ -16,6 +16,7 @@ from resilience._waiting import PRIORITY
 from resilience.errors import BatcherClosedError
 
 _MOST = 1_000_000
+_LONGEST_MS = 3_600_000
 _GRACE = 1.0  # seconds that a cancelled batch function gets when closing has a timeout
 
 
@@ -154,6 +155,10 @@ class RequestBatcher(_core.RequestBatcherBase):
         for count in ("batch_size", "max_pending", "max_concurrent_batches"):
             _require_count(count, settings[count])
         _require_number("batch_timeout_ms", settings["batch_timeout_ms"])
+        if not 0 <= settings["batch_timeout_ms"] <= _LONGEST_MS:
+            raise ValueError(
+                f"batch_timeout_ms must be a number in [0, {_LONGEST_MS}], got {settings['batch_timeout_ms']!r}"
+            )
         if not isinstance(settings["adaptive"], bool):
             raise TypeError(f"adaptive must be True or False, got {settings['adaptive']!r}")
         heaviest = settings["max_batch_weight"]

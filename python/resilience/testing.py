@@ -5,6 +5,7 @@ With ``pytest_plugins = ["resilience.testing"]`` in a ``conftest.py`` these fixt
 """
 
 import contextlib
+import inspect
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,6 +14,11 @@ from resilience._core import ManualClock
 from resilience._fault_injector import FaultInjector
 
 __all__ = ["FaultInjector", "ManualClock", "disabled"]
+
+# a class bound by pybind11 doesn't tell `inspect` how it is called
+ManualClock.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+    [inspect.Parameter("start", inspect.Parameter.POSITIONAL_OR_KEYWORD, default=0.0, annotation=float)]
+)
 
 _FIXTURES = ("manual_clock", "resilience_disabled", "resilience_registry")
 

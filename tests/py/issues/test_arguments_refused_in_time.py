@@ -71,3 +71,19 @@ async def test_what_is_wrong_with_a_request_is_named():
             with pytest.raises(TypeError, match=next(iter(settings))):
                 batcher.add_request(1, 1, **settings)
         assert batcher.get_metrics()["pending_requests"] == 0
+
+
+@pytest.mark.parametrize("tags", ["page", b"page"])
+def test_one_tag_alone_is_not_taken_for_its_letters(tags):
+    kept = Cache()
+    with pytest.raises(TypeError, match="tags must be an iterable of tags"):
+        kept.set("a", 1, tags=tags)
+    with pytest.raises(TypeError, match="tags must be an iterable of tags"):
+        kept.set_many({"a": 1}, tags=tags)
+    assert len(kept) == 0
+
+
+@pytest.mark.parametrize("value", [-1, 3_600_001, float("nan")])
+def test_a_batch_timeout_is_told_in_the_units_in_which_it_was_given(value):
+    with pytest.raises(ValueError, match=rf"batch_timeout_ms must be .* \[0, 3600000\], got {value}$"):
+        RequestBatcher(batch_timeout_ms=value)

@@ -25,6 +25,7 @@ struct Names {
   PyObject* is_draining;
   PyObject* correlation_header;  // b"x-correlation-id"
   PyObject* close_header;        // (b"connection", b"close")
+  PyObject* identity;            // where a scope keeps the correlation id
 };
 Names names;
 
@@ -45,6 +46,19 @@ PyObject* as_object(RequestPass* self) { return reinterpret_cast<PyObject*>(self
 
 // ---- what the application is given as `send`
 
+// Takes a header out of a list: an application may name the request itself, as one under a gate of its own
+// does.
+bool without_header(PyObject* headers, PyObject* name) {
+  for (Py_ssize_t i = PyList_GET_SIZE(headers); i-- > 0;) {
+    const PyRef given(PySequence_GetItem(PyList_GET_ITEM(headers, i), 0));
+    const int same = given ? PyObject_RichCompareBool(given.get(), name, Py_EQ) : -1;
+    if (same < 0 || (same != 0 && PyList_SetSlice(headers, i, i + 1, nullptr) < 0)) {
+      return false;
+    }
+  }
+  return true;
+}
+
 // A new list, since the application may use its own again.
 PyObject* with_own_headers(const RequestPass* self, PyObject* headers) {
   const PyRef draining(PyObject_GetAttr(gate_of(self)->lifecycle, names.is_draining));
@@ -54,7 +68,8 @@ PyObject* with_own_headers(const RequestPass* self, PyObject* headers) {
   }
   PyRef all(headers == nullptr ? PyList_New(0) : PySequence_List(headers));
   const PyRef named(PyTuple_Pack(2, names.correlation_header, self->identity));
-  if (!all || !named || PyList_Append(all.get(), named.get()) < 0 ||
+  if (!all || !named || !without_header(all.get(), names.correlation_header) ||
+      PyList_Append(all.get(), named.get()) < 0 ||
       (closes != 0 && PyList_Append(all.get(), names.close_header) < 0)) {
     return nullptr;
   }
@@ -148,11 +163,21 @@ struct PassDriver {
   static void fail(Call* self) { end(self); }
 
  private:
+  // A request keeps its name when it passes the gate of an application mounted in another.
+  static bool share_identity(PyObject* scope, RequestHeaders& read) {
+    PyRef outer(find_item(scope, names.identity));
+    if (outer && PyBytes_Check(outer.get())) {
+      read.identity = std::move(outer);
+      return true;
+    }
+    return PyErr_Occurred() == nullptr && PyObject_SetItem(scope, names.identity, read.identity.get()) == 0;
+  }
+
   // Names the request and counts it in.
   static bool begin(Call* self, RequestHeaders& read) {
     RequestGate* gate = gate_of(self);
     const PyRef headers(get_item(scope_of(self), asgi_names().headers));
-    if (!headers || !read_headers(headers.get(), read)) {
+    if (!headers || !read_headers(headers.get(), read) || !share_identity(scope_of(self), read)) {
       return false;
     }
     const PyRef name(PyUnicode_DecodeASCII(PyBytes_AS_STRING(read.identity.get()),
@@ -265,9 +290,13 @@ PyObject* make_request_pass(RequestGate* gate, PyObject* scope, PyObject* receiv
 }
 
 bool init_request_pass(PyObject* module) {
-  names = {PyUnicode_InternFromString("find"),     PyUnicode_InternFromString("_serve_closely"),
-           PyUnicode_InternFromString("_answer"),  PyUnicode_InternFromString("is_draining"),
-           PyBytes_FromString("x-correlation-id"), Py_BuildValue("(yy)", "connection", "close")};
+  names = {PyUnicode_InternFromString("find"),
+           PyUnicode_InternFromString("_serve_closely"),
+           PyUnicode_InternFromString("_answer"),
+           PyUnicode_InternFromString("is_draining"),
+           PyBytes_FromString("x-correlation-id"),
+           Py_BuildValue("(yy)", "connection", "close"),
+           PyUnicode_InternFromString("resilience.correlation_id")};
   return PyErr_Occurred() == nullptr &&
          PassType::init(module, "RequestPass", "resilience._core.RequestPass",
                         "One request on its way: awaitable once, and the `send` of its application.");

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from resilience._checks import number, whole
 from resilience.fastapi._admission import DEFAULT_MAX_ACTIVE, DEFAULT_MAX_LAG
 from resilience.fastapi._body import DEFAULT_MAX_BODY
 from resilience.fastapi._endpoints import EndpointConfig
@@ -33,15 +34,17 @@ class FastAPIConfig:
 
     def __post_init__(self) -> None:
         for name, least in (("max_body_bytes", 0), ("max_active", 1)):
-            if not getattr(self, name) >= least:
+            if not whole(name, getattr(self, name)) >= least:
                 raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)!r}")
         for name in ("max_lag", "check_interval", "check_timeout"):
-            if not getattr(self, name) > 0:
+            if not number(name, getattr(self, name)) > 0:
                 raise ValueError(f"{name} must be above 0 seconds, got {getattr(self, name)!r}")
 
     @classmethod
     def from_mapping(cls, given: Mapping[str, Any]) -> "FastAPIConfig":
         """Build it from plain values, as a section of a configuration file has them."""
+        if not isinstance(given, Mapping):
+            raise TypeError(f"config must be a FastAPIConfig or a mapping, got {given!r}")
         values = dict(given)
         known = [f.name for f in fields(cls)]
         if unknown := set(values) - set(known):

@@ -71,10 +71,12 @@ def install(
 
     Raises:
         ValueError: For a setting out of its range or unknown, naming it.
+        TypeError: For a setting of the wrong type.
+        RuntimeError: When the application has started already.
     """
     if not isinstance(config, FastAPIConfig):
-        config = FastAPIConfig.from_mapping(config or {})
-    state = app.state.resilience = Resilience(
+        config = FastAPIConfig.from_mapping({} if config is None else config)
+    state = Resilience(
         config=config,
         admin=admin or AdminPolicy(),
         admission=Admission(config.max_active, config.max_lag),
@@ -100,6 +102,7 @@ def install(
         tracing=_tracing(),
         lifecycle=state.lifecycle,
     )
+    app.state.resilience = state
     add_problem_handlers(app)
     describe_problems(app)
     app.include_router(health_router)
@@ -133,8 +136,14 @@ def _process_families(state: Resilience) -> Iterable[Family]:
 
 @contextlib.asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-    """Run the background work of an application; it is ready inside, and draining on the way out."""
-    state: Resilience = app.state.resilience
+    """Run the background work of an application; it is ready inside, and draining on the way out.
+
+    Raises:
+        RuntimeError: When `install` has not been called for the application.
+    """
+    state: Resilience | None = getattr(app.state, "resilience", None)
+    if state is None:
+        raise RuntimeError("resilience.fastapi.install(app) has to be called before the application starts")
     state.endpoints.add_marked(app.routes)
     with state.loop_lag:
         async with state.dependencies.running(), state.sources.shared():

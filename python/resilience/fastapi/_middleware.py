@@ -23,8 +23,10 @@ from resilience.fastapi._endpoint_call import serve_endpoint
 from resilience.fastapi._endpoints import EndpointPolicy, EndpointTable, Priority
 from resilience.fastapi._error_log import ErrorLog
 from resilience.fastapi._health import Lifecycle
-from resilience.fastapi._problems import problem_response
+from resilience.fastapi._problems import http_problem, problem_response, rejection_problem, status_of
 from resilience.fastapi._request_metrics import RequestMetrics
+
+_ANSWERS_OF_WEBSOCKETS = frozenset({"websocket.accept", "websocket.http.response.start"})
 
 
 class ResilienceMiddleware(_core.RequestGate):
@@ -120,12 +122,13 @@ class ResilienceMiddleware(_core.RequestGate):
             await self.app(scope, receive, send)
 
     async def _serve_websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
-        identity, _ = _core.read_headers(scope["headers"])
-        header = (_correlation.HEADER, identity)
+        identity = scope.get(_correlation.IN_SCOPE) or _core.read_headers(scope["headers"])[0]
+        scope[_correlation.IN_SCOPE] = identity
 
         def marked(message: Message) -> Awaitable[None]:
-            if message["type"] == "websocket.accept":
-                message["headers"] = [*message.get("headers", ()), header]
+            if message["type"] in _ANSWERS_OF_WEBSOCKETS:
+                given = [pair for pair in message.get("headers", ()) if pair[0] != _correlation.HEADER]
+                message["headers"] = [*given, (_correlation.HEADER, identity)]
             return send(message)
 
         self.metrics.websockets += 1
@@ -162,6 +165,8 @@ class _Untraced:
 
 def _response_to(error: Exception, log: ErrorLog) -> Response:
     if isinstance(error, HTTPException):
-        return problem_response(error.status_code, error.detail)
+        return http_problem(error, error.headers)
+    if status_of(error) is not HTTPStatus.INTERNAL_SERVER_ERROR:
+        return rejection_problem(error)
     log.tell(error)
     return problem_response(HTTPStatus.INTERNAL_SERVER_ERROR)

@@ -25,6 +25,7 @@ from resilience.errors import (
     RateLimitedError,
     RejectedError,
     ResilienceError,
+    RetryBudgetExhaustedError,
 )
 from resilience.fastapi._correlation import correlation_id
 from resilience.fastapi._routes import methods_of
@@ -42,10 +43,12 @@ _STATUS_OF: dict[type[BaseException], HTTPStatus] = {
     BatchQueueFullError: HTTPStatus.SERVICE_UNAVAILABLE,
     BatcherClosedError: HTTPStatus.SERVICE_UNAVAILABLE,
     AllProvidersFailedError: HTTPStatus.SERVICE_UNAVAILABLE,
+    RetryBudgetExhaustedError: HTTPStatus.SERVICE_UNAVAILABLE,
     RateLimitedError: HTTPStatus.TOO_MANY_REQUESTS,
     CallTimeoutError: HTTPStatus.GATEWAY_TIMEOUT,
 }
 _RETRYABLE = frozenset({HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS})
+_BODILESS = frozenset({HTTPStatus.NO_CONTENT, HTTPStatus.RESET_CONTENT, HTTPStatus.NOT_MODIFIED})
 
 
 class Problem(BaseModel):
@@ -56,7 +59,7 @@ class Problem(BaseModel):
     status: int
     detail: str | None = None
     correlation_id: str | None = None
-    errors: list[dict[str, Any]] | None = None
+    errors: list[Any] | None = None
 
 
 def problem_response(
@@ -64,7 +67,7 @@ def problem_response(
     detail: str | None = None,
     *,
     retry_after: float | None = None,
-    errors: list[dict[str, Any]] | None = None,
+    errors: list[Any] | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> Response:
     """Build an error response.
@@ -73,19 +76,27 @@ def problem_response(
         status: HTTP status.
         detail: One sentence for the client.
         retry_after: Seconds; 503 and 429 always carry the header, one second when nothing better is known.
-        errors: Machine-readable parts of the problem, as the fields that did not validate.
+        errors: Machine-readable parts of the problem, as the fields that did not validate; ready for JSON.
         headers: Further headers.
     """
-    known = HTTPStatus(status)
-    body = Problem(
-        title=known.phrase, status=status, detail=detail, correlation_id=correlation_id(), errors=errors
-    )
     merged = dict(headers or {})
-    if retry_after is not None or known in _RETRYABLE:
-        merged.setdefault("Retry-After", whole_seconds(retry_after))
+    if (retry_after is not None or status in _RETRYABLE) and "retry-after" not in map(str.lower, merged):
+        merged["Retry-After"] = whole_seconds(retry_after)
+    if status in _BODILESS or status < HTTPStatus.OK:
+        return Response(status_code=status, headers=merged)
+    body = Problem(
+        title=_title_of(status), status=status, detail=detail, correlation_id=correlation_id(), errors=errors
+    )
     return JSONResponse(
         body.model_dump(exclude_none=True), status_code=status, headers=merged, media_type=MEDIA_TYPE
     )
+
+
+def _title_of(status: int) -> str:
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:  # one that no standard names, as proxies have them
+        return "Error"
 
 
 def whole_seconds(retry_after: float | None) -> str:
@@ -103,6 +114,25 @@ def status_of(error: BaseException) -> HTTPStatus:
     return HTTPStatus.INTERNAL_SERVER_ERROR
 
 
+def http_problem(error: HTTPException, headers: Mapping[str, str] | None) -> Response:
+    """Answer an error that an application raised for its client.
+
+    FastAPI takes any JSON for its detail; a problem's is text, and what a program is to read stands under `errors`.
+    """
+    detail: Any = error.detail
+    if isinstance(detail, str):
+        return problem_response(error.status_code, detail, headers=headers)
+    errors = detail if isinstance(detail, list) else [detail]
+    return problem_response(error.status_code, errors=errors, headers=headers)
+
+
+def rejection_problem(error: Exception) -> Response:
+    """Answer an error of this library."""
+    status = status_of(error)
+    detail = str(error) if status is not HTTPStatus.INTERNAL_SERVER_ERROR else None
+    return problem_response(status, detail, retry_after=getattr(error, "retry_after", None))
+
+
 def add_problem_handlers(app: FastAPI) -> None:
     """Answer the application's errors as problems."""
     app.add_exception_handler(HTTPException, _http_error)
@@ -118,7 +148,7 @@ async def _http_error(request: Request, error: Exception) -> Response:
     ):  # the framework names the methods of one route alone
         allowed = ", ".join(methods_of(request.app.routes, request.scope["path"]))
         headers["Allow"] = allowed or headers.get("Allow", "")
-    return problem_response(error.status_code, error.detail, headers=headers)
+    return http_problem(error, headers)
 
 
 async def _invalid_request(_request: Request, error: Exception) -> Response:
@@ -129,8 +159,6 @@ async def _invalid_request(_request: Request, error: Exception) -> Response:
 
 
 async def _rejection(request: Request, error: Exception) -> Response:
-    status = status_of(error)
     if isinstance(error, RejectedError):
         request.scope[REJECTED] = True
-    detail = str(error) if status is not HTTPStatus.INTERNAL_SERVER_ERROR else None
-    return problem_response(status, detail, retry_after=getattr(error, "retry_after", None))
+    return rejection_problem(error)

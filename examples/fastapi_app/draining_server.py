@@ -68,8 +68,8 @@ class DrainingServer(uvicorn.Server):
             self._loop.call_soon_threadsafe(self._begin_to_drain)
 
     def _begin_to_drain(self) -> None:
+        asyncio.get_running_loop().call_later(self._grace, self._stop)  # first: it ends, whatever else fails
         self._drain()
-        asyncio.get_running_loop().call_later(self._grace, self._stop)
 
     def _stop(self) -> None:
         self.should_exit = True

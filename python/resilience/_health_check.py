@@ -11,7 +11,7 @@ from resilience._checks import check_attempts
 from resilience._core import Clock
 from resilience._timeout import Timeout
 from resilience._types import State, type_name
-from resilience._waiting import SYSTEM_CLOCK, sleep
+from resilience._waiting import SYSTEM_CLOCK, is_being_cancelled, sleep
 
 _log = logging.getLogger("resilience.health_check")
 
@@ -98,6 +98,8 @@ class CheckProber:
     async def _is_healthy(self) -> bool:
         try:
             return bool(await self._timeout.call(self._check.check))
-        except Exception as error:  # noqa: BLE001 - whatever it is, the callee isn't up
+        except (Exception, asyncio.CancelledError) as error:  # whatever it is, the callee isn't up
+            if is_being_cancelled():
+                raise
             _log.debug("health check failed: %s", type(error).__name__)
             return False

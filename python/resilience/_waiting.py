@@ -43,6 +43,12 @@ class Wait(NamedTuple):
 Rules = Generator[Wait, Any, _T]
 
 
+def is_being_cancelled() -> bool:
+    """Whether the running task is asked to end; else a `CancelledError` is that of something it awaits."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
 class CoroutineSignal(Signal):
     """Wakes a coroutine where it runs."""
 

@@ -18,6 +18,7 @@ from uvicorn.config import STARTUP_FAILURE
 from draining_server import DrainingServer
 from settings import Settings
 from support.example import EXAMPLE, call, example_process, example_server
+from support.until import until
 
 
 def started(process, words):
@@ -97,6 +98,22 @@ async def test_a_signal_at_the_moment_when_the_server_says_that_it_runs_lets_it_
     await server.serve()
     caplog.handler.removeFilter(read)
     assert drained.is_set()
+
+
+async def test_a_server_whose_parts_fail_to_drain_ends_nevertheless():
+    def fail():
+        raise RuntimeError("on purpose")
+
+    told = []
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, context: told.append(context["exception"]))
+    server = DrainingServer(
+        uvicorn.Config(FastAPI(), port=0, log_config=None), drain=fail, grace=0.0, closing=10.0
+    )
+    serving = asyncio.create_task(server.serve())
+    await until(lambda: server.started)
+    server.handle_exit(signal.SIGTERM, None)
+    await asyncio.wait_for(serving, 30)
+    assert [str(error) for error in told] == ["on purpose"]
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])

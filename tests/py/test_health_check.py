@@ -20,6 +20,8 @@ class Callee:
         self.asked += 1
         if self.up is None:
             raise ConnectionError("down")
+        if self.up == "cancelled":
+            raise asyncio.CancelledError  # of a task that the check awaits
         return self.up
 
 
@@ -49,13 +51,13 @@ async def step(clock, callee):
 async def test_enough_good_attempts_in_a_row_close_it(breaker, callee, clock):
     breaker.add_health_probe(HealthCheck(check=callee.check, successes=3, clock=clock))
     open_up(breaker)
-    for up in (False, True, True, None, True, True):
+    for up in (False, True, True, None, True, True, "cancelled", True, True):
         callee.up = up
         await step(clock, callee)
         assert breaker.state is State.OPEN
     await step(clock, callee)
     await until(lambda: breaker.state is State.CLOSED)
-    assert callee.asked == 7
+    assert callee.asked == 10
 
 
 async def test_checking_ends_with_the_open_period_and_begins_with_the_next(breaker, callee, clock):

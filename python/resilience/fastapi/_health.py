@@ -17,6 +17,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
 
 from resilience import State, get_all_circuit_breakers
+from resilience._waiting import is_being_cancelled
 from resilience.fastapi._problems import DEFAULT_RETRY_AFTER, whole_seconds
 
 _log = logging.getLogger("resilience.fastapi")
@@ -123,7 +124,9 @@ class DependencyChecks:
         try:
             async with asyncio.timeout(self._timeout):
                 await dependency.check()
-        except Exception as error:  # noqa: BLE001 - whatever a check raises means that the dependency is down
+        except (Exception, asyncio.CancelledError) as error:  # whatever it is, the dependency is down
+            if is_being_cancelled():
+                raise
             found, dependency.error = Status.DOWN, type(error).__name__
         else:
             found, dependency.error = Status.UP, None
@@ -154,12 +157,19 @@ class Lifecycle:
         """Call back once, on the event loop, when draining begins."""
         self._on_drain.append(callback)
 
+    def serve(self) -> None:
+        """Be ready, also after having drained: an application may start again."""
+        self.phase, self.is_draining = Phase.SERVING, False
+
     def drain(self) -> None:
         """Begin to drain: not ready any more, connections are closed after their response, streams end."""
         if not self.is_draining:
             self.phase, self.is_draining = Phase.DRAINING, True
             for callback in self._on_drain:
-                callback()
+                try:
+                    callback()
+                except Exception:  # noqa: BLE001 - whatever it is, the others are told and the service ends
+                    _log.exception("%r failed when draining began", callback)
 
 
 health_router = APIRouter(tags=["health"])

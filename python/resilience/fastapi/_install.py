@@ -20,7 +20,6 @@ from resilience.fastapi._endpoints import EndpointTable
 from resilience.fastapi._health import (
     DependencyChecks,
     Lifecycle,
-    Phase,
     circuit_breaker_router,
     health_router,
 )
@@ -147,7 +146,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     state.endpoints.add_marked(app.routes)
     with state.loop_lag:
         async with state.dependencies.running(), state.sources.shared():
-            state.lifecycle.phase = Phase.SERVING
+            state.lifecycle.serve()
             try:
                 yield
             finally:

@@ -5,7 +5,7 @@ import tracemalloc
 
 import pytest
 import yaml
-from hypothesis import given, settings, strategies as st
+from hypothesis import HealthCheck, given, settings, strategies as st
 
 from resilience import ConfigError, configure
 from resilience._config import _toml, _yaml, nodes
@@ -114,6 +114,9 @@ VALUES = st.recursive(
     max_leaves=8,
 )
 TREES = st.dictionaries(KEYS, VALUES, max_size=5)
+repeatable = settings(  # the same examples each time, however slow the machine is
+    max_examples=150, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+)
 
 
 def quoted(text):
@@ -135,7 +138,7 @@ def toml_value(value, gap):
     return repr(value)
 
 
-@settings(max_examples=150, deadline=None, derandomize=True)
+@repeatable
 @given(tree=TREES, gap=st.sampled_from([" ", "\n", " # [ {\n  "]), blank=st.integers(0, 2))
 def test_toml_is_read_as_tomllib_reads_it_and_keys_keep_their_lines(tree, gap, blank):
     parts, starts = [], {}
@@ -148,7 +151,7 @@ def test_toml_is_read_as_tomllib_reads_it_and_keys_keep_their_lines(tree, gap, b
     assert {key: entry.line for key, entry in node.value.items()} == starts
 
 
-@settings(max_examples=150, deadline=None, derandomize=True)
+@repeatable
 @given(tree=TREES, flow=st.booleans())
 def test_yaml_is_read_as_safe_load_reads_it_and_every_value_has_a_line(tree, flow):
     text = yaml.safe_dump(tree, default_flow_style=flow, allow_unicode=True)
@@ -158,7 +161,7 @@ def test_yaml_is_read_as_safe_load_reads_it_and_every_value_has_a_line(tree, flo
     assert all(1 <= place.line <= last for place in places(node))
 
 
-@settings(max_examples=200, deadline=None, derandomize=True)
+@settings(repeatable, max_examples=200)
 @given(text=st.text("ab=:.,\"'[]{}\n #-&*!|>%@\\\t0é", max_size=60))
 @pytest.mark.parametrize("parse", [_toml.parse, _yaml.parse], ids=["toml", "yaml"])
 def test_random_text_is_read_or_refused_but_nothing_else(parse, text):

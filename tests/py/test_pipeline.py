@@ -69,7 +69,7 @@ async def test_the_breaker_does_not_count_what_limits_inside_it_reject():
         with pytest.raises(BulkheadFullError):
             await Pipeline(circuit_breaker=breaker, bulkhead=room).call(Flaky(0))
     assert breaker.state == "closed"
-    limited = Pipeline(circuit_breaker=breaker, rate_limit=rate_limit(1))
+    limited = Pipeline(circuit_breaker=breaker, rate_limit=rate_limit(1, clock=ManualClock()))
     await limited.call(Flaky(0))
     with pytest.raises(RateLimitedError):
         await limited.call(Flaky(0))

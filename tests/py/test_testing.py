@@ -68,7 +68,7 @@ class Holder:
 
 
 async def test_disabled_limits_let_everybody_through():
-    full, spent = bulkhead(1), rate_limit(1)
+    full, spent = bulkhead(1), rate_limit(1, clock=ManualClock())
     inside = asyncio.Event()
 
     @full
@@ -170,14 +170,16 @@ def test_a_test_may_ask_for_no_policies():
     assert open_breaker().call_sync(int) == 0
 
 
-@pytest.mark.usefixtures("resilience_registry")
+@pytest.fixture
+def none_is_left():
+    yield
+    assert "made by a test" not in get_all_circuit_breakers()
+
+
+@pytest.mark.usefixtures("none_is_left", "resilience_registry")  # what comes first looks last
 def test_a_test_may_ask_to_leave_no_breakers():
     made = get_circuit_breaker("made by a test", failure_threshold=1)
     assert get_all_circuit_breakers()["made by a test"] is made
-
-
-def test_and_then_none_is_left():
-    assert "made by a test" not in get_all_circuit_breakers()
 
 
 def test_the_helpers_need_no_pytest():

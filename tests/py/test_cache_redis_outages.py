@@ -17,7 +17,7 @@ __all__ = ["redis_replica", "redis_server"]
 def make_levels(url, **settings):
     """Make what stands for one process; its breaker comes back soon."""
     breaker = CircuitBreaker(failure_threshold=3, recovery_timeout=0.05, success_threshold=1)
-    settings = {"timeout": 0.3, "breaker": breaker} | settings
+    settings = {"timeout": 5, "breaker": breaker} | settings  # longer than a busy machine stands still
     return TieredCache(Cache(100), RedisCache(url, prefix="test", **settings))
 
 
@@ -105,17 +105,19 @@ async def test_no_request_fails_while_redis_is_killed_frozen_and_restarted(level
 
 
 @pytest.mark.parametrize(
-    "answer",
+    ("answer", "counted"),
     [
-        b"$-7\r\n*x\r\n\x00\xff:::\r\n" * 20,
-        b"HTTP/1.1 400 Bad Request\r\n\r\n",
-        b"+OK\r\n",
-        b"*1\r\n" * 50,
-        b"$2000000000\r\n" + b"x" * 100_000,
-        b"*4\r\n*2000000000\r\n",
+        (b"$-7\r\n*x\r\n\x00\xff:::\r\n" * 20, "rejected"),
+        (b"HTTP/1.1 400 Bad Request\r\n\r\n", "rejected"),
+        (b"+OK\r\n", "undecodable"),
+        (b"*1\r\n" * 50, "rejected"),
+        (b"$2000000000\r\n" + b"x" * 100_000, "rejected"),
+        (b"*4\r\n*2000000000\r\n", "rejected"),
     ],
 )
-async def test_rubbish_for_answers_fails_no_request(answer):
+async def test_rubbish_for_answers_fails_no_request(answer, counted):
+    """What is no answer at all opens the breaker, which keeps the server from being asked each time."""
+
     async def rubbish(reader, writer):
         with contextlib.suppress(ConnectionError):
             while await reader.read(1_000):
@@ -128,10 +130,7 @@ async def test_rubbish_for_answers_fails_no_request(answer):
     tiered = TieredCache(Cache(100), remote)
     async with Traffic(tiered) as traffic:
         await traffic.more(300)
-    stats = remote.stats()
-    assert stats["errors"] + stats["undecodable"] > 0
-    few = remote.breaker.config.failure_threshold
-    assert stats["errors"] <= few or stats["rejected"] > 0, "the breaker keeps it from being asked each time"
+        await until(lambda: remote.stats()[counted] > 0)
     await tiered.aclose()
     server.close()
 
@@ -154,9 +153,10 @@ async def test_after_a_lost_connection_what_is_kept_locally_is_suspect(levels, r
 
 
 async def test_what_was_invalidated_or_replaced_during_an_outage_does_not_come_back(levels, redis_server):
-    one, other = levels(), levels()
+    one, other = levels(timeout=0.3), levels()
     for key in ("gone", "replaced", "tagged", "kept"):
-        await one.set(key, "old", tags=("red",) if key == "tagged" else ())
+        await other.set(key, "old", tags=("red",) if key == "tagged" else ())
+    await eventually(lambda: sees(one, "kept", "old"))
     redis_server.freeze()
     await one.invalidate("gone")
     await one.set("replaced", "new")
@@ -241,16 +241,21 @@ async def test_the_first_answer_after_an_outage_ends_local_service(levels, redis
 
 
 async def fail_over(tiered, proxy, server):
-    """Lead the address to `server`; return once it takes writes."""
+    """Lead the address to `server`; return once what is written there arrives."""
     proxy.lead_to("127.0.0.1", server.port)
-    await eventually(lambda: tiered.remote.set("probe", "written"))
-    return RedisCache(server.url, prefix="test", timeout=5)
+    promoted = RedisCache(server.url, prefix="test", timeout=5)
+
+    async def arrives():  # others may still be telling it of an attempt that failed, which removes the next one's
+        return await tiered.remote.set("probe", "written") and await promoted.get("probe") == "written"
+
+    await eventually(arrives)
+    return promoted
 
 
 @pytest.mark.parametrize("end", ["kill", "freeze"])
 async def test_a_replica_takes_over_from_a_dead_server(levels, redis_server, redis_replica, end):
     async with fault_proxy("127.0.0.1", redis_server.port) as proxy:
-        tiered = levels(f"redis://127.0.0.1:{proxy.port}/0")
+        tiered = levels(f"redis://127.0.0.1:{proxy.port}/0", timeout=0.3)
         await tiered.set("kept", "value")
         async with Traffic(tiered) as traffic:
             await traffic.more(300)
@@ -259,7 +264,6 @@ async def test_a_replica_takes_over_from_a_dead_server(levels, redis_server, red
             await traffic.more(300)
             redis_replica.promote()
             promoted = await fail_over(tiered, proxy, redis_replica)
-            assert await promoted.get("probe") == "written"
             await until(lambda: listening(tiered))
             await promoted.set("kept", "changed elsewhere")
             await eventually(lambda: sees(tiered, "kept", "changed elsewhere"))
@@ -277,7 +281,6 @@ async def test_servers_change_places_while_connections_stay_open(levels, redis_s
             redis_replica.promote()
             redis_server.follow(redis_replica)
             promoted = await fail_over(tiered, proxy, redis_replica)
-            assert await promoted.get("probe") == "written"
             await eventually(lambda: tiered.remote.set("a", 1))
             await promoted.invalidate("a")
             await eventually(lambda: sees(tiered, "a", None))

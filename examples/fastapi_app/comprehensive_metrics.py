@@ -32,7 +32,8 @@ def components(services: Services) -> dict[str, Any]:
                 scheme: f"{100 * value:.1f}%" for scheme, value in services.pooling.improvement.items()
             },
             "reason": services.pooling.reason,
-            "pools": pool_sizes(services),
+            "pools": {"redis": None, **pool_sizes(services)},
+            "no_redis": None if "redis" in services.pools else "REDIS_URL names none",
             "connections": services.connections.stats(),
             "databases": {name: dict(figures()) for name, figures in services.databases.items()},
         },

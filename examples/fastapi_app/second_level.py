@@ -58,6 +58,7 @@ def attach(_app: FastAPI, services: Services) -> None:
     if levels.remote is None:
         return
     services.redis = levels.figures
+    services.pools["redis"] = levels.remote.max_concurrent
     stats = levels.remote.stats
     services.resilience.dependencies.add("redis", levels.check, figures=stats)
     services.resilience.sources.add(lambda: redis_cache_families({PREFIX: stats}))

@@ -18,7 +18,7 @@ from resilience import (
     get_circuit_breaker,
     get_pipeline,
 )
-from resilience.errors import CircuitOpenError, ResilienceError
+from resilience.errors import CallTimeoutError, CircuitOpenError, ResilienceError
 from services import Services
 from settings import get_settings
 from upstream_client import MalformedAnswerError
@@ -57,12 +57,26 @@ class IntentionalFailureError(Exception):
     def __init__(self, message: str) -> None:
         Exception.__init__(self, message)  # whatever else a subclass descends from
 
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+# What a predicate may take for a failure: an error of its own kind, and the usual signs of an outage.
+_OUTAGES = (IntentionalFailureError, CallTimeoutError, ConnectionResetError)
+
 
 def counted_failure(breaker: CircuitBreaker, message: str) -> IntentionalFailureError:
     """Return an error that this breaker counts as a failure."""
     counted = breaker.config.failure_on
-    kind = counted[0] if isinstance(counted, tuple) else counted
-    if not isinstance(kind, type) or issubclass(IntentionalFailureError, kind):
+    if callable(counted) and not isinstance(counted, type):
+        failures = (_failure_as(kind, message) for kind in _OUTAGES)
+        return next((each for each in failures if counted(each)), IntentionalFailureError(message))
+    kinds = counted if isinstance(counted, tuple) else (counted or IntentionalFailureError,)
+    return _failure_as(kinds[0], message)
+
+
+def _failure_as(kind: type[BaseException], message: str) -> IntentionalFailureError:
+    if issubclass(IntentionalFailureError, kind):
         return IntentionalFailureError(message)
     return type("IntentionalFailureError", (IntentionalFailureError, kind), {})(message)  # type: ignore[no-any-return]
 

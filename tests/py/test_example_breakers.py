@@ -77,6 +77,17 @@ def test_triggering_acts_on_the_live_breaker_and_reset_closes_it(healthy: Progra
     assert healthy.get(STATUS).json()["ollama"]["state"] == "closed"
 
 
+@pytest.mark.parametrize("kind", ["read", "write", "connect"])
+def test_a_database_s_breaker_counts_the_failures_too_whatever_its_predicate_says(healthy: Program, kind):
+    failures = 40  # its breakers judge by a rate of calls, too
+    body = healthy.post(f"{TRIGGER}/database:{kind}?failure_count={failures}").json()
+    assert body["final_state"] == "open"
+    assert body["failure_count"] >= 1
+    assert body["test_results"][0]["error"] == "Intentional failure 1"
+    assert "is open" in body["test_results"][-1]["error"]
+    healthy.post(f"{RESET}/database:{kind}")
+
+
 def test_resetting_an_unknown_component_is_404(server: Program):
     answer = server.post(f"{RESET}/nothing")
     assert (answer.status, answer.headers["Content-Type"]) == (404, "application/problem+json")

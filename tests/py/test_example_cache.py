@@ -5,6 +5,7 @@ import time
 
 import pytest
 
+from resilience import RedisCache
 from support.example import example_server
 from support.redis_server import redis_server
 
@@ -43,6 +44,9 @@ def test_a_second_process_answers_from_what_the_first_left_in_redis(with_redis):
             "evicted_keys",
             "used_memory",
         }
+        pooling = first.get("/api/metrics/comprehensive").json()["components"]["connection_pooling"]
+        assert pooling["pools"]["redis"] == RedisCache.max_concurrent
+        assert pooling["no_redis"] is None
     with example_server(check_interval="0.1") as second:
         assert second.post("/api/nl/process", COMMAND).json() == answers[0]
         redis = redis_of(second)

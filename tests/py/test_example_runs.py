@@ -71,7 +71,8 @@ def test_health_and_metrics_show_the_pools_with_their_figures(server: Program):
     assert (database["figures"]["kind"], database["figures"]["size"]) == ("sqlite", 5)
     assert dependencies["language_model"]["figures"]["reuse_rate"] > 0
     pooling = server.get("/api/metrics/comprehensive").json()["components"]["connection_pooling"]
-    assert pooling["pools"] == pooling["pools"] | {"http": 100, "database": 5}
+    assert pooling["pools"] == {"http": 100, "database": 5, "redis": None}
+    assert pooling["no_redis"] == "REDIS_URL names none"
     assert pooling["databases"]["runs"]["breakers"] == {
         "read": "closed",
         "write": "closed",

@@ -12,7 +12,7 @@ import secrets
 import weakref
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from resilience._cache.redis_client import import_redis, make_client
 from resilience._cache.redis_scripts import INVALIDATE, READ, WRITE
@@ -26,7 +26,6 @@ _log = logging.getLogger("resilience.cache.redis")
 _LONGEST_TIMEOUT = 60.0
 _LONGEST_TTL = 100 * 365 * 86_400.0
 _SCHEMES = ("redis://", "rediss://", "unix://")
-_MOST_AT_ONCE = 32  # operations, and so connections, of one event loop
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +64,9 @@ class RedisCache:
         TypeError: for an argument of the wrong type.
         ImportError: when the extra ``redis`` is not installed.
     """
+
+    max_concurrent: ClassVar[int] = 32
+    """Operations, and so connections in use, of one event loop."""
 
     def __init__(
         self,
@@ -239,9 +241,9 @@ class RedisCache:
         client = self._clients.get(loop)
         if client is None:
             client = self._clients[loop] = make_client(
-                self._url, timeout=self.timeout, connections=2 * _MOST_AT_ONCE
+                self._url, timeout=self.timeout, connections=2 * self.max_concurrent
             )
-            self._slots[loop] = asyncio.Semaphore(_MOST_AT_ONCE)
+            self._slots[loop] = asyncio.Semaphore(self.max_concurrent)
         return client
 
     async def guarded(self, operation: Callable[[Any], Awaitable[Any]]) -> Any:

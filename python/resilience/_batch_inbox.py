@@ -7,6 +7,8 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
+from resilience import _fork
+
 _Outcome = concurrent.futures.Future[Any]
 _AddRequest = Callable[[Any, Any], asyncio.Future[Any]]
 
@@ -16,6 +18,7 @@ class BatchInbox:
 
     def __init__(self, loop: asyncio.AbstractEventLoop, add_request: _AddRequest) -> None:
         self._loop = weakref.ref(loop)
+        self._forks = _fork.forks
         self._add_request = add_request
         self._lock = threading.Lock()
         self._arrived: list[tuple[_Outcome, Any, Any]] = []  # guarded by _lock
@@ -23,9 +26,13 @@ class BatchInbox:
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop | None:
-        """The loop, while it lives and isn't closed."""
+        """The loop, while it lives and isn't closed; the one of a process that forked runs on there."""
         loop = self._loop()
-        return None if loop is None or loop.is_closed() else loop
+        return None if loop is None or loop.is_closed() or self._has_forked else loop
+
+    @property
+    def _has_forked(self) -> bool:
+        return self._forks != _fork.forks
 
     def submit(self, request_id: Any, payload: Any) -> _Outcome:
         """Hand a request over, from any thread.
@@ -48,6 +55,8 @@ class BatchInbox:
 
     def abandon(self) -> None:
         """Fail what the loop, which is closed, will never answer."""
+        if self._has_forked:
+            return  # it is answered in the parent
         for outcome in tuple(self._open):
             if outcome.cancel() or outcome.done():
                 continue

@@ -7,10 +7,11 @@ So a listener may cause events itself, and no lock is held that a listener, a fi
 from __future__ import annotations
 
 import logging
-import os
 import threading
 from collections import deque
 from typing import TYPE_CHECKING
+
+from resilience import _fork
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -18,16 +19,6 @@ if TYPE_CHECKING:
     from resilience.events import Event
 
 _log = logging.getLogger("resilience")
-_forks = 0
-
-
-def _count_fork() -> None:
-    global _forks  # noqa: PLW0603 - one number a process
-    _forks += 1
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_count_fork)
 
 
 class EventQueue:
@@ -38,11 +29,11 @@ class EventQueue:
     def __init__(self) -> None:
         self._events: deque[Event] = deque()
         self._delivering = threading.Lock()
-        self._forks = _forks
+        self._forks = _fork.forks
 
     def _begin(self) -> bool:
-        if self._forks != _forks:  # whoever was delivering stayed behind in the parent
-            self._forks = _forks
+        if self._forks != _fork.forks:  # whoever was delivering stayed behind in the parent
+            self._forks = _fork.forks
             self._delivering = threading.Lock()
         return self._delivering.acquire(blocking=False)
 

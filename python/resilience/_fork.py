@@ -1,7 +1,19 @@
-"""Locks that a forked process finds free."""
+"""What a forked process needs to know: which locks it finds free, and what stayed behind in its parent."""
 
 import os
 import threading
+
+forks = 0
+"""Forks between the first process and this one; whatever was noted under another number stayed behind."""
+
+
+def _count() -> None:
+    global forks  # noqa: PLW0603 - one number a process
+    forks += 1
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_count)
 
 
 def fork_safe_lock() -> "threading.RLock":

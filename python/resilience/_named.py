@@ -1,17 +1,17 @@
 """Pipelines by name: made on first use, filled and refilled by the configuration."""
 
-import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from resilience._bulkhead import Bulkhead
+from resilience._fork import fork_safe_lock
 from resilience._pipeline import Pipeline
 from resilience._rate_limit import RateLimit
 
 Settings = Any  # of one policy: a mapping as its constructor takes it, or its one setting
 Layout = Mapping[str, Settings]  # policies of a pipeline by their place in it
 
-_lock = threading.RLock()
+_lock = fork_safe_lock()
 _pipelines: dict[str, Pipeline] = {}
 _layouts: dict[str, Layout] = {}  # what each pipeline was last made of
 

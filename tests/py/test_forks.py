@@ -1,6 +1,7 @@
 """Forked processes: nothing that the library owns is locked in the child, and children serve at once."""
 
 import asyncio
+import importlib
 import os
 import signal
 import socket
@@ -13,7 +14,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from resilience import CircuitBreaker, KeyedCircuitBreaker, get_circuit_breaker, remove_circuit_breaker
+from resilience import CircuitBreaker, KeyedCircuitBreaker, cache, get_circuit_breaker, remove_circuit_breaker
 
 ROOT = Path(__file__).resolve().parents[2]
 FORKS = int(os.environ.get("RESILIENCE_FORKS", "100"))
@@ -105,21 +106,21 @@ def test_children_of_a_process_busy_in_every_lock_serve_at_once():
     assert run(FORK_UNDER_LOAD, FORKS, timeout=580) == f"{FORKS} forks, 0 bad\n"
 
 
-def test_a_fork_waits_for_a_thread_that_is_changing_the_registry():
-    from resilience import _registry
-
+@pytest.mark.parametrize("module", ["_registry", "_named"])
+def test_a_fork_waits_for_a_thread_that_is_changing_the_registry(module):
+    lock = importlib.import_module(f"resilience.{module}")._lock
     inside, leave = threading.Event(), threading.Event()
     seen = []
 
     def change():
-        with _registry._lock:
+        with lock:
             inside.set()
             leave.wait()
 
     def fork():
         child = os.fork()
         if child == 0:
-            os._exit(0 if _registry._lock.acquire(blocking=False) else 1)
+            os._exit(0 if lock.acquire(blocking=False) else 1)
         seen.append(os.waitpid(child, 0)[1])
 
     changing, forking = threading.Thread(target=change), threading.Thread(target=fork)
@@ -144,6 +145,63 @@ def test_state_goes_into_the_child_and_no_further():
         os._exit(0 if inherited and breaker.state == "open" else 1)
     assert os.waitpid(child, 0)[1] == 0
     assert breaker.state == "closed"
+
+
+def test_a_child_loads_what_a_thread_of_its_parent_was_loading_at_the_fork(clock):
+    parent, loading, leave = os.getpid(), threading.Event(), threading.Event()
+
+    @cache(10.0, stale_while_revalidate=100.0, clock=clock)
+    def load(key):
+        if os.getpid() == parent and key == "slow":
+            loading.set()
+            leave.wait()
+        return os.getpid()
+
+    thread = threading.Thread(target=load, args=("slow",))
+    thread.start()
+    loading.wait()
+    child = os.fork()
+    if child == 0:
+        signal.alarm(30)  # who waits for the parent's thread waits for ever
+        os._exit(0 if load("slow") == os.getpid() else 1)
+    assert os.waitpid(child, 0)[1] == 0
+    leave.set()
+    thread.join()
+    assert load("slow") == parent
+
+
+def test_a_batcher_that_the_parent_uses_serves_the_child_by_loops_of_its_own():
+    program = """
+        import asyncio, os, signal
+        from resilience import RequestBatcher
+
+        async def process(items):
+            return [(os.getpid(), item) for item in items]
+
+        batcher = RequestBatcher(2, 1, process)
+
+        async def in_child():
+            assert await batcher.add_request(1, "a") == (os.getpid(), "a")
+            handed_over = await asyncio.to_thread(batcher.submit_threadsafe, 2, "b")
+            assert await asyncio.wrap_future(handed_over) == (os.getpid(), "b")
+            await batcher.close()
+            return 0
+
+        async def in_parent():
+            await batcher.add_request(1, "a")
+            child = os.fork()
+            if child == 0:
+                signal.alarm(30)  # who waits for the parent's loop waits for ever
+                asyncio.events._set_running_loop(None)
+                os._exit(asyncio.run(in_child()))
+            _, status = await asyncio.to_thread(os.waitpid, child, 0)
+            handed_over = await asyncio.to_thread(batcher.submit_threadsafe, 2, "b")
+            assert await asyncio.wrap_future(handed_over) == (os.getpid(), "b")
+            print("child ended with", status)
+
+        asyncio.run(in_parent())
+    """
+    assert run(program) == "child ended with 0\n"
 
 
 def test_a_call_that_was_running_at_the_fork_may_end_in_the_child():

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Coroutine, Hashable
 from typing import Any
 
+from resilience import _fork
 from resilience._cache.failures import own_error
 from resilience._cache.flights import Tokens, Waiting, running_load, waiting_for
 
@@ -32,11 +33,12 @@ def not_a_coroutine(value: Any) -> Any:
 class _Flight(Waiting):
     """One load in one thread."""
 
-    __slots__ = ("error", "landed", "tags", "value")
+    __slots__ = ("error", "forks", "landed", "tags", "value")
 
     def __init__(self, key: Hashable, token: int, tags: tuple[Hashable, ...]) -> None:
         super().__init__(key, token)
         self.tags = tags
+        self.forks = _fork.forks
         self.landed = threading.Event()
         self.value: Any = None
         self.error: BaseException | None = None
@@ -69,7 +71,7 @@ class SyncFlights:
         """Return what `load` gives, from one already running where there is one, unless `anew`."""
         mine = _Flight(key, self._tokens._begin_load(), tags)  # noqa: SLF001
         flight = mine if anew else self._flights.setdefault(key, mine)
-        if flight is not mine and self._tokens._token_valid(flight.token, key, flight.tags):  # noqa: SLF001
+        if flight is not mine and self._may_be_joined(flight):
             self._tokens._end_load(mine.token)  # noqa: SLF001
             self.coalesced += 1
             return self._follow(flight)
@@ -81,7 +83,7 @@ class SyncFlights:
     ) -> None:
         """Load in a thread of its own, unless a load is running."""
         flight = self._flights.get(key)
-        if flight is not None and self._tokens._token_valid(flight.token, key, flight.tags):  # noqa: SLF001
+        if flight is not None and self._may_be_joined(flight):
             return
         mine = self._flights[key] = _Flight(key, self._tokens._begin_load(), tags)  # noqa: SLF001
         refresh = threading.Thread(
@@ -94,6 +96,12 @@ class SyncFlights:
             mine.error = error
             self._land(mine)
             _log.warning("loading %r in the background failed: %r", key, error)
+
+    def _may_be_joined(self, flight: _Flight) -> bool:
+        """Whether a load is good for who comes now; the thread of one from before a fork stayed in the parent."""
+        if flight.forks != _fork.forks:
+            return False
+        return self._tokens._token_valid(flight.token, flight.key, flight.tags)  # noqa: SLF001
 
     def _lead_alone(self, flight: _Flight, load: Callable[[Waiting], Any]) -> None:
         try:

@@ -26,7 +26,7 @@ def components(services: Services) -> dict[str, Any]:
     gain = services.pooling.least
     return {
         "connection_pooling": {
-            "status": "active" if services.settings.http_pool_size else "inactive",
+            "status": "active" if services.connections.config.enable_connection_reuse else "inactive",
             "improvement": None if gain is None else f"{100 * gain:.1f}%",
             "improvement_by_scheme": {
                 scheme: f"{100 * value:.1f}%" for scheme, value in services.pooling.improvement.items()

@@ -6,7 +6,6 @@ With `--outage START:SECONDS` the local upstream is taken away in the middle of 
 import argparse
 import asyncio
 import json
-import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -31,8 +30,8 @@ from load_report import (
 )
 from load_shape import EMBEDDINGS, Request, shape
 from load_trace import load_arrivals
+from script_runs import HEALTH_PATH, UnusableServerError, address, positive, reach, run_script
 
-HEALTH_PATH = "/healthz"
 HEALTH_INTERVAL = 0.1
 CONNECTIONS = 512
 
@@ -93,7 +92,7 @@ async def take_away(client: Client, mode: str, start: float, seconds: float) -> 
     action, behaviour = ("kill", None) if mode == "kill" else ("behave", {"mode": mode})
     journal = await client.ask("POST", f"/api/test/upstream/{action}", behaviour)
     if journal is None:
-        raise RuntimeError("an outage needs a server with test routes and an upstream of its own")
+        raise UnusableServerError("an outage needs a server with test routes and an upstream of its own")
     await asyncio.sleep(seconds)
     after, ended = await breaker_stats(client), time.time()
     back = "start" if mode == "kill" else "behave"
@@ -125,6 +124,7 @@ async def run(arguments: argparse.Namespace, console: Console) -> Report:
     timeout = aiohttp.ClientTimeout(total=arguments.timeout)
     connector = aiohttp.TCPConnector(limit=CONNECTIONS)
     async with aiohttp.ClientSession(arguments.url, timeout=timeout, connector=connector) as session:
+        await reach(session)
         client = Client(session)
         paths = (await client.ask("GET", "/openapi.json") or {}).get("paths", {})
         shaped = shape(arrivals, speed=arguments.speed, seed=arguments.seed, embeddings=EMBEDDINGS in paths)
@@ -195,18 +195,10 @@ def outage_span(text: str) -> tuple[float, float]:
     return start, seconds
 
 
-def positive(text: str) -> float:
-    """Parse a number above 0."""
-    value = float(text)
-    if not value > 0:
-        raise argparse.ArgumentTypeError("must be above 0")
-    return value
-
-
 def parse(words: list[str]) -> argparse.Namespace:
     """Parse the command line."""
     parser = argparse.ArgumentParser(description="Replay recorded arrivals against the example server.")
-    parser.add_argument("--url", default="http://127.0.0.1:8003", help="the server")
+    parser.add_argument("--url", type=address, default="http://127.0.0.1:8003", help="the server")
     parser.add_argument("--speed", type=positive, default=40.0, help="compression of the trace's time")
     parser.add_argument("--seconds", type=positive, default=60.0, help="length of the run")
     parser.add_argument("--seed", type=int, default=1, help="of prompts, and of arrivals without a recording")
@@ -221,10 +213,7 @@ def main() -> None:
     """Run the load test."""
     arguments = parse(sys.argv[1:])
     console = Console(stderr=True)
-    try:
-        report = asyncio.run(run(arguments, console))
-    except KeyboardInterrupt:
-        sys.exit(128 + signal.SIGINT)
+    report = run_script(run(arguments, console))
     if arguments.json:
         sys.stdout.write(json.dumps(report.as_json(), indent=2) + "\n")
     else:

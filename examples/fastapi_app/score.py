@@ -54,7 +54,7 @@ def _response_times(services: Services) -> tuple[bool, Evidence]:
 
 
 def _milliseconds(seconds: float | None) -> float | None:
-    return None if seconds is None else seconds * 1e3
+    return None if seconds is None else round(seconds * 1e3, 4)
 
 
 def _success_rate(services: Services) -> tuple[bool, Evidence]:
@@ -64,6 +64,7 @@ def _success_rate(services: Services) -> tuple[bool, Evidence]:
         "requests": minute.requests,
         "errors": minute.errors,
         "failed_since_start": _most_failed(services),
+        "refused_for_overload": services.resilience.admission.refused,
     }
 
 
@@ -85,7 +86,7 @@ def _connection_pooling(services: Services) -> tuple[bool, Evidence]:
         if found["status"] == "down"
     }
     evidence = {
-        "improvement": dict(services.pooling.improvement),
+        "improvement": {scheme: round(value, 4) for scheme, value in services.pooling.improvement.items()},
         "reason": services.pooling.reason,
         "away": away,
     }
@@ -116,7 +117,10 @@ def _breaker_testing(services: Services) -> tuple[bool, Evidence]:
 def _cache_hit_rate(services: Services) -> tuple[bool, Evidence]:
     rate = hit_rate(services)
     caches = {name: _shares(stats()) for name, stats in services.caches.items()}
-    return rate is not None and rate > MIN_HIT_RATE, {"hit_rate": rate, "caches": caches}
+    return rate is not None and rate > MIN_HIT_RATE, {
+        "hit_rate": None if rate is None else round(rate, 4),
+        "caches": caches,
+    }
 
 
 def _shares(stats: Mapping[str, Any]) -> str:
@@ -128,7 +132,7 @@ def _request_batching(services: Services) -> tuple[bool, Evidence]:
     for name in BATCHERS:
         metrics = services.batchers[name]() if name in services.batchers else {}
         batches = metrics.get("total_batches", 0)
-        evidence[name] = metrics["efficiency_ratio"] if batches else None
+        evidence[name] = round(metrics["efficiency_ratio"], 4) if batches else None
     return all(ratio is not None and ratio > MIN_EFFICIENCY for ratio in evidence.values()), evidence
 
 
@@ -141,7 +145,10 @@ def _predictive_allocation(services: Services) -> tuple[bool, Evidence]:
     status, last = predictions["optimization_status"], predictions.get("last_sample_time")
     age = None if last is None else datetime.now(UTC).timestamp() - last
     fresh = age is not None and age < MAX_SAMPLE_AGE * services.settings.allocation_interval
-    return status == "active" and fresh, {"status": status, "last_sample_age_seconds": age}
+    return status == "active" and fresh, {
+        "status": status,
+        "last_sample_age_seconds": None if age is None else round(age, 1),
+    }
 
 
 _CHECKS: dict[str, tuple[int, str, Check]] = {

@@ -5,13 +5,10 @@ with 0 when the score is 100 and every check of the contract passed, else with 1
 """
 
 import argparse
-import asyncio
 import os
-import signal
 import sys
 from collections.abc import Sequence
 from typing import Any
-from urllib.parse import urlsplit
 
 import aiohttp
 from rich.console import Console
@@ -23,17 +20,14 @@ from contract_checks import AFTER_LOAD, contract
 from http_checks import Check, Finding, checked, fetch
 from load_report import status_counts
 from load_shape import shape
-from load_test import CONNECTIONS, HEALTH_PATH, Client, bars, drive, positive
+from load_test import CONNECTIONS, Client, bars, drive
 from load_trace import load_arrivals
+from script_runs import HEALTH_PATH, UnusableServerError, address, positive, reach, run_script
 
 FULL = 100
 MAX_ERROR_RATE = 0.05
 TIMEOUT = 60.0
 TOKEN = "RESILIENCE_ADMIN_TOKEN"  # noqa: S105 - the variable's name
-
-
-class UnusableServerError(Exception):
-    """There is nothing at the address that could be validated."""
 
 
 async def validate(arguments: argparse.Namespace, console: Console) -> bool:
@@ -45,7 +39,7 @@ async def validate(arguments: argparse.Namespace, console: Console) -> bool:
         connector=aiohttp.TCPConnector(limit=CONNECTIONS),
         headers={"Authorization": f"Bearer {token}"} if token else None,
     ) as session:
-        await reach(session)
+        await reach(session, arguments.wait)
         with bars(console, hidden=False) as progress:
             findings = await run_all(contract(arguments.recovery), session, progress)
             findings.append(await make_traffic(session, arguments, progress))
@@ -53,20 +47,6 @@ async def validate(arguments: argparse.Namespace, console: Console) -> bool:
         findings += [await checked(check, session) for check in AFTER_LOAD]
     show(findings, report, Console())
     return report["architecture_score"] == FULL and all(finding.passed for finding in findings)
-
-
-async def reach(session: aiohttp.ClientSession) -> None:
-    """Return when the server answers; raises UnusableServerError with what is there instead of it."""
-    try:
-        answer = await fetch(session, "GET", HEALTH_PATH)
-    except (aiohttp.ClientError, TimeoutError) as error:
-        raise UnusableServerError(
-            f"there is no server to validate: {str(error) or type(error).__name__}"
-        ) from error
-    if answer.body != {"status": "ok"}:
-        raise UnusableServerError(
-            f"this is another server: GET {HEALTH_PATH} is answered with {answer.status}"
-        )
 
 
 async def run_all(
@@ -125,14 +105,6 @@ def told(evidence: dict[str, Any]) -> str:
     return ", ".join(f"{name} {value}" for name, value in evidence.items())
 
 
-def address(text: str) -> str:
-    """Parse the address of a server."""
-    parts = urlsplit(text)
-    if parts.scheme not in {"http", "https"} or not parts.netloc or parts.path.strip("/"):
-        raise argparse.ArgumentTypeError("write it as http://HOST:PORT")
-    return text
-
-
 def parse(words: list[str]) -> argparse.Namespace:
     """Parse the command line."""
     parser = argparse.ArgumentParser(
@@ -144,6 +116,9 @@ def parse(words: list[str]) -> argparse.Namespace:
     parser.add_argument("--speed", type=positive, default=40.0, help="compression of the trace's time")
     parser.add_argument("--seconds", type=positive, default=60.0, help="length of the load")
     parser.add_argument("--recovery", type=positive, default=30.0, help="seconds a breaker may take to close")
+    parser.add_argument(
+        "--wait", type=positive, default=0.0, help="seconds that the server may take to start"
+    )
     parser.add_argument("--seed", type=int, default=1, help="of the load's prompts")
     parser.set_defaults(outage=None)
     return parser.parse_args(words)
@@ -152,14 +127,7 @@ def parse(words: list[str]) -> argparse.Namespace:
 def main() -> None:
     """Validate, and exit by the result."""
     arguments = parse(sys.argv[1:])
-    try:
-        passed = asyncio.run(validate(arguments, Console(stderr=True)))
-    except UnusableServerError as error:
-        sys.exit(str(error))
-    except (aiohttp.ClientError, TimeoutError) as error:
-        sys.exit(f"the server stopped answering: {str(error) or type(error).__name__}")
-    except KeyboardInterrupt:
-        sys.exit(128 + signal.SIGINT)
+    passed = run_script(validate(arguments, Console(stderr=True)))
     sys.exit(0 if passed else 1)
 
 

@@ -98,6 +98,14 @@ def test_a_run_with_an_outage_serves_fallbacks_opens_and_closes_the_breakers():
     assert report["outage"]["fallbacks_served"] > 0
 
 
+def test_without_a_server_the_load_test_says_so_in_a_line():
+    command = [sys.executable, str(EXAMPLE / "load_test.py"), "--url", "http://127.0.0.1:9"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("there is no server: ")
+    assert done.stderr.count("\n") == 1
+
+
 @pytest.mark.parametrize("words", [["--speed", "0"], ["--outage", "5"], ["--outage-mode", "explode"]])
 def test_bad_options_are_refused_with_a_reason(words):
     command = [sys.executable, str(EXAMPLE / "load_test.py"), *words]

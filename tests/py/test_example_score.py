@@ -18,6 +18,7 @@ def working():
     return SimpleNamespace(
         resilience=SimpleNamespace(
             metrics=metrics,
+            admission=SimpleNamespace(refused=0),
             dependencies=SimpleNamespace(report=lambda: {"database": {"status": "up", "error": None}}),
         ),
         loop_watch=SimpleNamespace(median=0.0002),
@@ -143,7 +144,12 @@ BROKEN = [
         failing_requests,
         {"success_rate"},
         80,
-        {"requests": 110, "errors": 10, "failed_since_start": {"GET /items 500": 10}},
+        {
+            "requests": 110,
+            "errors": 10,
+            "failed_since_start": {"GET /items 500": 10},
+            "refused_for_overload": 0,
+        },
     ),
     (no_gain, {"connection_pooling"}, 80, {"improvement": {"http": 0.6}}),
     (no_upstream_to_probe, {"connection_pooling"}, 80, {"reason": "the upstream is away"}),

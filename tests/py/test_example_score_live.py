@@ -1,6 +1,6 @@
 """The validation of the example against live servers: full on a sound one, and on a broken one it says why.
 
-Checks that the speed of this machine decides are never required to pass: `validate_100_score.py` itself does that.
+What the speed of this machine decides is never required to pass: `validate_100_score.py` itself does that.
 """
 
 import contextlib
@@ -19,10 +19,9 @@ from validate_100_score import parse
 
 __all__ = ["postgres_server", "redis_server"]
 
-MEASURED_TIMES = {"response_times", "connection_pooling", "request_batching"}
 WORK = "agents, workflows and commands run"
-LOAD = ("--seconds", "2.5", "--recovery", "60")
-SETTINGS = {"recovery_timeout": "0.2", "check_interval": "0.1", "upstream_timeout": "0.5"}
+LOAD = ("--seconds", "3", "--speed", "30", "--recovery", "60")
+SETTINGS = {"recovery_timeout": "0.2", "check_interval": "0.1"}
 
 
 @pytest.fixture(scope="module")
@@ -63,24 +62,34 @@ def test_caches_that_miss_cost_their_points_and_each_is_named(cold):
 
 
 def test_a_sound_server_loses_nothing_but_what_a_busy_machine_may_cost(warm):
-    assert set(warm.lost) <= MEASURED_TIMES, warm.printed
-    assert warm.failed == {}, warm.printed
+    assert warm.wrong == set(), warm.printed
     assert warm.is_consistent
 
 
-@pytest.mark.parametrize("mode", ["kill", "fail", "hang"])
-def test_a_language_model_that_is_broken_is_named_by_its_pool_its_breakers_and_its_users(sound, mode):
-    if mode == "kill":
-        sound.post("/api/test/upstream/kill")
-    else:
-        sound.post("/api/test/upstream/behave", {"mode": mode})
-    await_dependency(sound, "language_model", "down")
-    verdict = validate(sound, *SHORT)
+def check_that_the_language_model_is_named(program):
+    await_dependency(program, "language_model", "down")
+    verdict = validate(program, *SHORT)
     assert (verdict.status, verdict.score < 100) == (1, True)
     assert "language_model" in verdict.lost["connection_pooling"]
     assert "ollama" in verdict.lost["circuit_breakers"]
     assert "without the language model" in verdict.failed[WORK]
     assert "language_model" in verdict.failed["every dependency is up"]
+
+
+def test_a_language_model_that_is_gone_is_named_by_its_pool_its_breakers_and_its_users(sound):
+    sound.post("/api/test/upstream/kill")
+    check_that_the_language_model_is_named(sound)
+
+
+def test_a_language_model_that_fails_is_named_as_well(sound):
+    sound.post("/api/test/upstream/behave", {"mode": "fail"})
+    check_that_the_language_model_is_named(sound)
+
+
+def test_a_language_model_that_hangs_is_named_as_well():
+    with example_server(upstream_timeout="0.3", **SETTINGS) as program:
+        program.post("/api/test/upstream/behave", {"mode": "hang"})
+        check_that_the_language_model_is_named(program)
 
 
 def test_a_database_that_another_process_has_locked_is_named_by_its_breaker(sound, folder):
@@ -96,8 +105,7 @@ def test_a_database_that_another_process_has_locked_is_named_by_its_breaker(soun
 def test_after_every_break_the_server_is_as_sound_as_before(sound):
     mend(sound)
     again = validate(sound, *LOAD)
-    assert set(again.lost) <= MEASURED_TIMES, again.printed
-    assert again.failed == {}, again.printed
+    assert again.wrong == set(), again.printed
 
 
 def test_a_database_that_is_away_is_named_by_its_pool(postgres_server):
@@ -177,7 +185,7 @@ def test_a_blocked_event_loop_costs_the_response_times_though_each_answer_is_qui
 def test_without_a_server_there_is_nothing_to_validate():
     done = run("http://127.0.0.1:9")
     assert done.returncode == 1
-    assert done.stderr.startswith("there is no server to validate: ")
+    assert done.stderr.startswith("there is no server: ")
     assert done.stdout == ""
 
 

@@ -13,6 +13,9 @@ SHORT = ("--seconds", "0.5", "--recovery", "0.5")
 _SCORE = re.compile(r"^architecture score: (\d+)$", re.MULTILINE)
 _LOST = re.compile(r"^\d+/\d+ for (\w+): (.*)$", re.MULTILINE)
 _FAILED = re.compile(r"^failed: (.*?): (.*)$", re.MULTILINE)
+_REFUSED = re.compile(r"refused_for_overload [1-9]")
+_TIMED = {"response_times", "connection_pooling", "request_batching", "every dependency is up"}
+_LOADED = {"success_rate", "users of the load are answered"}
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,12 @@ class Verdict:
     def is_consistent(self) -> bool:
         """Whether the exit status says what the rest says."""
         return (self.status == 0) == (self.score == 100 and not self.failed)
+
+    @property
+    def wrong(self) -> set[str]:
+        """What was lost or failed, less what a machine that is too busy for its own clock may cost."""
+        refused = _REFUSED.search(self.lost.get("success_rate", ""))
+        return {*self.lost, *self.failed} - _TIMED - (_LOADED if refused else set())
 
 
 def run(url: str, *words: str) -> subprocess.CompletedProcess[str]:

@@ -21,8 +21,10 @@ class SecondLevel:
     """Makes the caches of the parts, with Redis below them where there is one."""
 
     def __init__(self, settings: Settings) -> None:
-        url = settings.redis_url
-        self.remote = None if url is None else RedisCache(url.get_secret_value(), prefix=PREFIX)
+        url, timeout = settings.redis_url, settings.redis_timeout
+        self.remote = (
+            None if url is None else RedisCache(url.get_secret_value(), prefix=PREFIX, timeout=timeout)
+        )
         self._tiered: list[TieredCache] = []
         self._info: Mapping[str, Any] | None = None
 

@@ -65,6 +65,7 @@ class Settings(BaseSettings):
         validation_alias=AliasChoices("REDIS_URL"),
         description="redis://..., below the caches of the process; none keeps to the process",
     )
+    redis_timeout: float = Field(default=0.1, gt=0, le=60)
 
     openai_api_key: SecretStr | None = Field(default=None, validation_alias=AliasChoices("OPENAI_API_KEY"))
     openai_base_url: str = Field(
@@ -106,6 +107,7 @@ class Settings(BaseSettings):
     connection_reuse: bool = Field(default=True, description="false opens a connection for each call")
     recovery_timeout: Seconds = 5.0
     check_interval: Seconds = 5.0
+    max_lag: Seconds = 0.5
     allocation_interval: Seconds = Field(default=60.0, ge=1, description="between two samples of the load")
     allocation_history: Path | None = Field(default=None, description="where samples outlive a restart")
     allocation_shadow: bool = Field(default=False, description="only forecast, resize nothing")

@@ -108,7 +108,7 @@ def create_app(settings: Settings) -> FastAPI:
         name_of=lambda given: services.verifier.admin_of(given),  # noqa: PLW0108 - attached below
     )
     configure(POLICIES)
-    config = FastAPIConfig(check_interval=settings.check_interval)
+    config = FastAPIConfig(check_interval=settings.check_interval, max_lag=settings.max_lag)
     services = app.state.services = Services(settings, install(app, config, admin=admin, cache=ResponseCache))
     for part in PARTS:
         part.attach(app, services)

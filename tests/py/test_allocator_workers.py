@@ -63,10 +63,10 @@ async def app(scope, receive, send):
 """
 
 COMMANDS = {
-    "uvicorn": ["uvicorn", "--workers", "2", "--timeout-worker-healthcheck", "60", "--log-level", "error",
+    "uvicorn": ["uvicorn", "--workers", "2", "--timeout-worker-healthcheck", "120", "--log-level", "error",
                 "--fd", "{fd}", "served_app:app"],
-    "gunicorn": ["gunicorn", "--workers", "2", "--worker-class", "uvicorn_worker.UvicornWorker",
-                 "--log-level", "error", "--bind", "fd://{fd}", "served_app:app"],
+    "gunicorn": ["gunicorn", "--workers", "2", "--timeout", "120", "--worker-class",
+                 "uvicorn_worker.UvicornWorker", "--log-level", "error", "--bind", "fd://{fd}", "served_app:app"],
 }  # fmt: skip
 
 
@@ -84,12 +84,12 @@ def served(server, folder):
             yield f"http://127.0.0.1:{listening.getsockname()[1]}"
         finally:
             process.send_signal(signal.SIGTERM)
-            process.wait(60)
+            process.wait(120)
 
 
 def ask_until(address, path, reached):
     """Ask again until an answer shows what is waited for; every request is a new connection to any worker."""
-    limit = time.monotonic() + 100
+    limit = time.monotonic() + 240
     while time.monotonic() < limit:
         with contextlib.suppress(httpx.TransportError):
             answer = httpx.get(address + path, timeout=130).json()

@@ -1,5 +1,7 @@
 """The `/api/test` routes of the example server, and who may use them."""
 
+import time
+
 import pytest
 
 from support.example import Program, example_server
@@ -125,6 +127,13 @@ def test_a_breaker_closes_again_after_the_upstream_returns():
             if program.get(STATUS).json()["ollama"]["state"] == "closed":
                 break
         assert not program.post("/api/agents/research/run", {"input": "again"}).json()["is_fallback"]
+
+
+def test_dependencies_are_checked_as_often_as_the_settings_say():
+    with example_server(check_interval="0.01") as program:
+        deadline = time.monotonic() + 60
+        while program.post("/api/test/upstream/behave", {}).json()["requests_by_path"]["/v1/models"] < 30:
+            assert time.monotonic() < deadline
 
 
 @pytest.mark.parametrize(

@@ -51,7 +51,7 @@ async def test_watchers_hear_of_running_work_but_not_what_was_said(server):
         assert metrics["metrics"]["requests"]["websockets"] == 1
         answer = await session.post("/api/nl/process", json={"text": "my secret stock price"})
         assert answer.status == 200
-        events = [await socket.receive_json(timeout=20) for _ in range(2)]
+        events = [await socket.receive_json(timeout=60) for _ in range(2)]
     assert [event["event"] for event in events] == ["command.dispatched", "command.finished"]
     assert events[0]["correlation_id"] == answer.headers["X-Correlation-ID"]
     assert "secret" not in json.dumps(events)
@@ -67,13 +67,12 @@ async def test_a_page_of_another_site_may_not_watch(server):
 async def test_a_draining_server_finishes_what_runs_ends_streams_and_exits_with_0():
     with example_server(drain_grace="3") as program:
         async with aiohttp.ClientSession(program.url) as session, session.ws_connect("/ws") as socket:
-            await session.post("/api/test/upstream/behave", json={"mode": "slow", "factor": 20})
+            await session.post("/api/test/upstream/behave", json={"mode": "slow", "factor": 160})
             running = asyncio.create_task(session.post("/api/agents/research/run", json={"input": "x"}))
-            await asyncio.sleep(0)
             while (await (await session.get("/api/metrics")).json())["metrics"]["requests"]["active"] < 2:
-                pass
+                assert not running.done()
             program.process.send_signal(signal.SIGTERM)
-            closed = await socket.receive(timeout=20)
+            closed = await socket.receive(timeout=60)
             ready = await session.get("/ready")
             assert (ready.status, ready.headers["Connection"]) == (503, "close")
             assert (await ready.json())["phase"] == "draining"
@@ -81,7 +80,7 @@ async def test_a_draining_server_finishes_what_runs_ends_streams_and_exits_with_
             assert answer.status == 200
             assert not (await answer.json())["is_fallback"]
         assert closed.type in (aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSING)
-        assert await asyncio.to_thread(program.process.wait, 30) == 0
+        assert await asyncio.to_thread(program.process.wait, 60) == 0
 
 
 def test_a_second_signal_exits_at_once():
@@ -90,4 +89,4 @@ def test_a_second_signal_exits_at_once():
         while call("GET", f"{program.url}/ready").status != 503:
             pass
         program.process.send_signal(signal.SIGTERM)
-        assert program.process.wait(20) == 0
+        assert program.process.wait(40) == 0  # of the minute that it would take

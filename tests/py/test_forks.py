@@ -377,7 +377,10 @@ async def ask_all(address, count):
         max_connections=32, max_keepalive_connections=0
     )  # new connections reach every worker
     workers = set()
-    async with asyncio.timeout(100), httpx.AsyncClient(base_url=address, timeout=30, limits=limits) as client:
+    async with (
+        asyncio.timeout(180),
+        httpx.AsyncClient(base_url=address, timeout=120, limits=limits) as client,
+    ):
         await ready(client)
         while len(workers) < 4:  # the last ones may still be starting
             answers = await asyncio.gather(*(client.get(f"/{number}") for number in range(count)))
@@ -397,10 +400,10 @@ async def ready(client):
 
 
 COMMANDS = {
-    "uvicorn": ["uvicorn", "--workers", "4", "--lifespan", "off", "--log-level", "error", "--fd", "{fd}",
-                "served_app:app"],
-    "gunicorn": ["gunicorn", "--preload", "--workers", "4", "--worker-class", "uvicorn_worker.UvicornWorker",
-                 "--log-level", "error", "--bind", "fd://{fd}", "served_app:app"],
+    "uvicorn": ["uvicorn", "--workers", "4", "--timeout-worker-healthcheck", "120", "--lifespan", "off",
+                "--log-level", "error", "--fd", "{fd}", "served_app:app"],
+    "gunicorn": ["gunicorn", "--preload", "--workers", "4", "--timeout", "120", "--log-level", "error",
+                 "--worker-class", "uvicorn_worker.UvicornWorker", "--bind", "fd://{fd}", "served_app:app"],
 }  # fmt: skip
 
 
@@ -417,7 +420,7 @@ def test_workers_of_a_server_answer_under_load(server, tmp_path):
             answers = asyncio.run(ask_all(f"http://127.0.0.1:{listening.getsockname()[1]}", 400))
         finally:
             process.send_signal(signal.SIGTERM)
-            status = process.wait(60)
+            status = process.wait(120)
     assert [answer["answer"] for answer in answers] == list(range(400))
     assert max(answer["keys"] for answer in answers) <= 10
     assert status in {0, -signal.SIGTERM}

@@ -6,7 +6,6 @@ What it answers is said by the prompt: each fault is a fixture. Its journal says
 import http.client
 import json
 import shutil
-import socket
 import subprocess
 import time
 from pathlib import Path
@@ -14,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from support.one_at_a_time import one_at_a_time
+from support.ports import ReservedPort
 
 VERSION = "1.43.0"
 _FOLDER = Path(__file__).parents[3] / ".cache" / f"aimock-{VERSION}"
@@ -100,14 +100,13 @@ class Aimock:
     def __init__(self, folder):
         fixtures = Path(folder) / "fixtures.json"
         fixtures.write_text(json.dumps({"fixtures": _FIXTURES}))
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        self._reserved = ReservedPort()
+        self.port = self._reserved.number
         self.url = f"http://127.0.0.1:{self.port}"
         command = ["node", str(install()), "-p", str(self.port), "-h", "127.0.0.1", "-f", str(fixtures)]
         self._log = (Path(folder) / "aimock.log").open("w")
         self._process = subprocess.Popen(command, stdout=self._log, stderr=subprocess.STDOUT)
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 120
         while not self._answers():
             if time.monotonic() > deadline or self._process.poll() is not None:
                 raise RuntimeError("aimock did not start")
@@ -127,6 +126,7 @@ class Aimock:
     def close(self):
         self._process.kill()
         self._process.wait()
+        self._reserved.close()
         self._log.close()
 
     def _control(self, what, body):

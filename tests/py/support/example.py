@@ -22,6 +22,15 @@ from typing import IO, Any
 EXAMPLE = Path(__file__).parents[3] / "examples" / "fastapi_app"
 PYTHON_PATH = Path(__file__).parents[3] / "python"
 _OWN = ("RESILIENCE_", "DATABASE_URL")
+# Nobody gives up on what a busy machine is slow at, unless a test says so.
+_PATIENT = {
+    "RESILIENCE_UPSTREAM_TIMEOUT": "120",
+    "RESILIENCE_CONNECT_TIMEOUT": "60",
+    "RESILIENCE_REDIS_TIMEOUT": "60",
+    "RESILIENCE_MAX_LAG": "60",
+    "RESILIENCE_DRAIN_TIMEOUT": "120",
+}
+_ENDING = 180.0  # seconds, beyond every limit of the server's own
 _LISTENING = re.compile(r"Uvicorn running on http://127\.0\.0\.1:(\d+)")
 
 
@@ -76,7 +85,12 @@ def example_server(
     Its database is a file in a folder of its own, unless another is given. What it writes is added to `log`.
     """
     with example_process(database_url=database_url, log=log, **settings) as process:
-        yield Program(process, _await_port(process, log))
+        port, reading = _await_port(process, log)
+        try:
+            yield Program(process, port)
+        finally:
+            _end(process)
+            reading.join()  # or the pipe would be closed under it
 
 
 @contextlib.contextmanager
@@ -85,7 +99,7 @@ def example_process(
 ) -> Iterator[subprocess.Popen[str]]:
     """Start the example server as above in a process group of its own, without waiting for it to serve."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith(_OWN)}
-    environment |= {"RESILIENCE_PORT": "0", "PYTHONUNBUFFERED": "1"}
+    environment |= _PATIENT | {"RESILIENCE_PORT": "0", "PYTHONUNBUFFERED": "1"}
     environment["PYTHONPATH"] = os.pathsep.join(
         filter(None, [str(PYTHON_PATH), os.environ.get("PYTHONPATH")])
     )
@@ -107,16 +121,21 @@ def example_process(
         try:
             yield process
         finally:
-            process.terminate()
-            try:
-                process.wait(15)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                raise
+            _end(process)
 
 
-def _await_port(process: subprocess.Popen[str], log: IO[str] | None) -> int:
-    """Return the port once a worker has started; with several, the port is known before that."""
+def _end(process: subprocess.Popen[str]) -> None:
+    """Tell a server to stop, unless it has ended."""
+    process.terminate()
+    try:
+        process.wait(_ENDING)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        raise
+
+
+def _await_port(process: subprocess.Popen[str], log: IO[str] | None) -> tuple[int, threading.Thread]:
+    """Return the port once a worker has started, and who reads on; with several, the port is known before that."""
     assert process.stderr is not None
     port, seen = 0, []
     for line in process.stderr:
@@ -124,9 +143,10 @@ def _await_port(process: subprocess.Popen[str], log: IO[str] | None) -> int:
         if found := _LISTENING.search(line):
             port = int(found.group(1))
         if port and any("startup complete" in earlier for earlier in seen):
-            threading.Thread(target=_drain, args=(process.stderr, seen, log), daemon=True).start()
+            reading = threading.Thread(target=_drain, args=(process.stderr, seen, log), daemon=True)
+            reading.start()
             _await_listener(port)
-            return port
+            return port, reading
     raise AssertionError("the server ended instead of listening:\n" + "".join(seen))
 
 
@@ -139,7 +159,7 @@ def _drain(errors: IO[str], seen: list[str], log: IO[str] | None) -> None:
 
 def _await_listener(port: int) -> None:
     """Return once the port takes connections: a worker says that it started just before it listens."""
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while True:
         try:
             socket.create_connection(("127.0.0.1", port)).close()

@@ -1,15 +1,17 @@
 """A PostgreSQL of the tests' own, on a free port, that can be stopped, frozen and restarted."""
 
+import contextlib
 import os
 import pwd
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 from pathlib import Path
 
 import pytest
+
+from support.ports import ReservedPort
 
 _FAST = "-c fsync=off -c max_connections=60 -c unix_socket_directories= -c listen_addresses=127.0.0.1"
 
@@ -26,9 +28,8 @@ class PostgresServer:
 
     def __init__(self, binaries):
         self._binaries = binaries
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        self._reserved = ReservedPort()
+        self.port = self._reserved.number
         self.dsn = f"postgresql://tester@127.0.0.1:{self.port}/postgres"
         self._user = pwd.getpwnam("postgres") if os.getuid() == 0 else None
         self.folder = Path(tempfile.mkdtemp(prefix="resilience-postgres-"))
@@ -55,28 +56,31 @@ class PostgresServer:
             raise RuntimeError(f"{program} failed: {done.stderr.decode()}")
 
     def start(self):
-        self._run("pg_ctl", "-D", "data", "-w", "-l", "log", "-o", f"-p {self.port} {_FAST}", "start")
+        self._run(
+            "pg_ctl", "-D", "data", "-w", "-t", "300", "-l", "log", "-o", f"-p {self.port} {_FAST}", "start"
+        )
 
     def stop(self):
-        self._run("pg_ctl", "-D", "data", "-w", "-m", "immediate", "stop")
+        self._run("pg_ctl", "-D", "data", "-w", "-t", "300", "-m", "immediate", "stop")
 
-    def _processes(self):
+    def _signal_all(self, number):
         leader = int((self.folder / "data" / "postmaster.pid").read_text().split()[0])
         children = Path(f"/proc/{leader}/task/{leader}/children").read_text().split()
-        return [leader, *map(int, children)]
+        for process in (leader, *map(int, children)):
+            with contextlib.suppress(ProcessLookupError):  # a connection's process ends when that is closed
+                os.kill(process, number)
 
     def freeze(self):
-        for process in self._processes():
-            os.kill(process, signal.SIGSTOP)
+        self._signal_all(signal.SIGSTOP)
 
     def thaw(self):
-        for process in self._processes():
-            os.kill(process, signal.SIGCONT)
+        self._signal_all(signal.SIGCONT)
 
     def close(self):
         if (self.folder / "data" / "postmaster.pid").exists():
             self.thaw()
             self.stop()
+        self._reserved.close()
         shutil.rmtree(self.folder)
 
 

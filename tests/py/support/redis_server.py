@@ -11,6 +11,8 @@ import time
 
 import pytest
 
+from support.ports import ReservedPort
+
 
 class RedisServer:
     """One server process; it keeps its port over a restart, and nothing on disk.
@@ -20,9 +22,8 @@ class RedisServer:
 
     def __init__(self, primary=None):
         self.primary = primary
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        self._reserved = ReservedPort()
+        self.port = self._reserved.number
         self.url = f"redis://127.0.0.1:{self.port}/0"
         self.folder = tempfile.mkdtemp(prefix="resilience-redis-")
         self.process = None
@@ -38,7 +39,7 @@ class RedisServer:
             *(part for name, value in options.items() for part in (f"--{name}", str(value))),
         ]
         self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 120
         while not self.is_ready():
             if time.monotonic() > deadline or self.process.poll() is not None:
                 raise RuntimeError("redis-server did not start")
@@ -82,6 +83,7 @@ class RedisServer:
         if self.process.poll() is None:
             self.thaw()
             self.kill()
+        self._reserved.close()
         shutil.rmtree(self.folder, ignore_errors=True)
 
 

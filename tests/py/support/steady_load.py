@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 
 import aiohttp
 
+AT_ONCE = 50  # a machine that can't keep up is asked less often, not by an ever longer queue
+
 
 @dataclass(slots=True)
 class Outcome:
@@ -41,11 +43,13 @@ async def until_time(when):
 
 
 async def send_steadily(session, path, outcome, *, rate, seconds=None, until=None, body=None):
-    """Send `rate` requests a second for a time, or until an event; all have their answer when it returns."""
-    started, sent = asyncio.get_running_loop().time(), 0
+    """Send at most `rate` requests a second for a time, or until an event; all are answered when it returns."""
+    started, sent, room = asyncio.get_running_loop().time(), 0, asyncio.Semaphore(AT_ONCE)
     async with asyncio.TaskGroup() as group:
         while (until is None or not until.is_set()) and (seconds is None or sent < rate * seconds):
-            group.create_task(send_one(session, path, outcome, body))
+            await room.acquire()
+            request = group.create_task(send_one(session, path, outcome, body))
+            request.add_done_callback(lambda _: room.release())
             sent += 1
             await until_time(started + sent / rate)
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from support.one_at_a_time import one_at_a_time
+from support.ports import ReservedPort
 
 MODULE = "github.com/Shopify/toxiproxy/v2/cmd/server@v2.12.0"
 FOLDER = Path(__file__).parents[3] / ".cache" / "go" / "bin"
@@ -46,13 +47,12 @@ class Toxiproxy:
     """A running server; `between` puts a proxy before a port, `add` and `clear` change what it does."""
 
     def __init__(self, program):
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
+        self._reserved = ReservedPort()
+        port = self._reserved.number
         self._url = f"http://127.0.0.1:{port}"
         command = [str(program), "-host", "127.0.0.1", "-port", str(port)]
         self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 120
         while True:
             try:
                 socket.create_connection(("127.0.0.1", port), 1).close()
@@ -85,6 +85,7 @@ class Toxiproxy:
     def close(self):
         self._process.kill()
         self._process.wait()
+        self._reserved.close()
 
 
 @pytest.fixture(scope="module")

@@ -135,8 +135,8 @@ void tell_change(BreakerLayer& layer, const StateChange& change) {
 }
 
 bool detail::admit_slowly(BreakerLayer& layer, BreakerRun& run) {
-  run.started = layer.stamp();
-  const Admission admission = layer.machine->acquire(layer.now());
+  run.started = layer.time.stamp();
+  const Admission admission = layer.machine->acquire(layer.time.now());
   if (admission.change) {
     tell_change(layer, *admission.change);
   }
@@ -162,7 +162,7 @@ void tell_recorded(BreakerLayer& layer, const Recorded& recorded, Outcome outcom
     return;
   }
   if (outcome == Outcome::kFailure && !recorded.late) {
-    layer.last_failure_time = layer.clock->unix_time();
+    layer.last_failure_time = layer.time.clock().unix_time();
   }
   if (layer.listening && !recorded.late) {
     tell(layer, kind_of(outcome), duration, error);
@@ -177,7 +177,7 @@ void tell_recorded(BreakerLayer& layer, const Recorded& recorded, Outcome outcom
 
 void settle(BreakerLayer& layer, const BreakerRun& run, Outcome outcome, PyObject* error) {
   Nanos duration = 0;
-  const Nanos now = layer.now_since(run.started, duration);
+  const Nanos now = layer.time.now_since(run.started, duration);
   const Recorded recorded = layer.machine->record(run.permit, outcome, duration, now);
   tell_recorded(layer, recorded, outcome, duration, error);
 }
@@ -188,7 +188,7 @@ void settle_result(BreakerLayer& layer, const BreakerRun& run, PyObject* result)
     return;
   }
   Nanos duration = 0;
-  const Nanos now = layer.now_since(run.started, duration);
+  const Nanos now = layer.time.now_since(run.started, duration);
   if (!layer.listening && layer.machine->record_quiet_success(run.permit, duration, now)) [[likely]] {
     return;
   }

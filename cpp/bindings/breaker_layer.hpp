@@ -9,15 +9,13 @@
 #include <memory>
 
 #include "resilience/circuit_breaker.hpp"
-#include "resilience/clock.hpp"
-#include "resilience/tick_clock.hpp"
+#include "resilience/time_source.hpp"
 
 namespace resilience::bindings {
 
 struct BreakerLayer {
   std::unique_ptr<CircuitBreaker> machine;
-  std::shared_ptr<Clock> clock;
-  bool system_clock = true;
+  TimeSource time;
   bool listening = false;              // somebody wants every outcome, not only state changes
   PyObject* owner = nullptr;           // borrowed: the CircuitBreaker that this is part of
   PyObject* name = nullptr;            // str
@@ -25,27 +23,12 @@ struct BreakerLayer {
   PyObject* ignore = nullptr;          // a class or a tuple of classes, or null
   PyObject* failure_result = nullptr;  // a predicate, or null
   double last_failure_time = -1.0;     // UNIX seconds
-
-  [[nodiscard]] Nanos now() const noexcept { return system_clock ? TickClock::now() : clock->now(); }
-  // When a run starts: on the system's clock a stamp of the tick counter, else now().
-  [[nodiscard]] TickClock::Stamp stamp() const noexcept {
-    return system_clock ? TickClock::stamp() : clock->now();
-  }
-  // The time now, and how long a run has taken.
-  [[nodiscard]] Nanos now_since(TickClock::Stamp started, Nanos& duration) const noexcept {
-    if (system_clock) [[likely]] {
-      return TickClock::now_since(started, duration);
-    }
-    const Nanos now = clock->now();
-    duration = now - started;
-    return now;
-  }
 };
 
 // One admitted run of a function.
 struct BreakerRun {
   BreakerPermit permit;
-  TickClock::Stamp started = 0;
+  TimeSource::Stamp started = 0;
 };
 
 // False with CircuitOpenError set when the call may not run.
@@ -79,7 +62,7 @@ inline bool admit(BreakerLayer& layer, BreakerRun& run) {
   if (!layer.machine->try_acquire_closed(run.permit)) [[unlikely]] {
     return detail::admit_slowly(layer, run);
   }
-  run.started = layer.stamp();
+  run.started = layer.time.stamp();
   return true;
 }
 

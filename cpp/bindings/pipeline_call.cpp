@@ -70,7 +70,7 @@ class TimedStep {
     if (entry.task == nullptr) {
       return queue.length();  // its time starts when the call suspends
     }
-    return entry.armed() ? remaining(entry.deadline, queue.clock()->now()) : 0;
+    return entry.armed() ? remaining(entry.deadline, queue.time().now()) : 0;
   }
 
   const PipelineCall* call_;
@@ -237,11 +237,11 @@ struct PipelineDriver {
 
   static bool arm(Call* self, TimeoutQueue& queue, TimeoutEntry& entry) {
     const BreakerLayer* breaker = self->permits.breaker ? self->layer->breaker : nullptr;
-    if (breaker == nullptr || breaker->clock != queue.clock()) {
+    if (breaker == nullptr || breaker->time != queue.time()) {
       return queue.arm(entry);
     }
     Nanos running = 0;
-    const Nanos now = breaker->now_since(self->permits.run.started, running);
+    const Nanos now = breaker->time.now_since(self->permits.run.started, running);
     return queue.arm(entry, now - running);
   }
 
@@ -331,7 +331,7 @@ struct PipelineDriver {
       return Py_NewRef(Py_None);
     }
     const Nanos left =
-        self->total.armed() ? remaining(self->total.deadline, total->clock()->now()) : total->length();
+        self->total.armed() ? remaining(self->total.deadline, total->time().now()) : total->length();
     return PyFloat_FromDouble(seconds_from_nanos(left));
   }
 

@@ -19,16 +19,11 @@
 #include "resilience/hedge.hpp"
 #include "resilience/rate_limiter.hpp"
 #include "resilience/retry.hpp"
-#include "resilience/tick_clock.hpp"
+#include "resilience/time_source.hpp"
 
 namespace resilience::bindings {
 
-using ClockPtr = std::shared_ptr<Clock>;
-
-// The clock given, or the system's for None.
-inline ClockPtr clock_or_system(ClockPtr clock) {
-  return clock ? std::move(clock) : std::static_pointer_cast<Clock>(SystemClock::instance());
-}
+using ClockPtr = std::shared_ptr<Clock>;  // null, as None arrives: the system's
 
 // `config` when it is valid; ValueError with its message otherwise.
 template <typename Config>
@@ -64,52 +59,43 @@ inline Ticket to_ticket(const std::pair<std::int64_t, std::uint64_t>& ticket) {
   return {ticket.first, ticket.second};
 }
 
-// A policy's clock, with the short way to the system's.
-struct TimeSource {
-  explicit TimeSource(ClockPtr given)
-      : clock(std::move(given)), system(dynamic_cast<SystemClock*>(clock.get()) != nullptr) {}
-
-  [[nodiscard]] Nanos now() const noexcept { return system ? TickClock::now() : clock->now(); }
-
-  ClockPtr clock;
-  bool system;
-};
-
 struct RetryBudgetHandle {
-  RetryBudgetHandle(const RetryBudgetConfig& config, ClockPtr time)
-      : clock(std::move(time)), machine(checked(config), clock->now()) {}
+  RetryBudgetHandle(const RetryBudgetConfig& config, ClockPtr clock)
+      : time(std::move(clock)), machine(checked(config), time.now()) {}
 
-  ClockPtr clock;
+  TimeSource time;
   RetryBudget machine;
 };
 
 struct RetryHandle {
-  RetryHandle(const RetryConfig& config, std::uint64_t seed, ClockPtr time,
+  RetryHandle(const RetryConfig& config, std::uint64_t seed, ClockPtr clock,
               std::shared_ptr<RetryBudgetHandle> shared_budget)
-      : clock(std::move(time)), machine(checked(config), seed), budget(std::move(shared_budget)) {}
+      : time(std::move(clock)), machine(checked(config), seed), budget(std::move(shared_budget)) {}
 
-  ClockPtr clock;
+  TimeSource time;
   Retry machine;
   std::shared_ptr<RetryBudgetHandle> budget;  // null: unlimited
 };
 
-struct RateLimiterHandle : TimeSource {
-  RateLimiterHandle(const RateLimiterConfig& config, std::size_t max_keys, ClockPtr time)
-      : TimeSource(std::move(time)), machine(checked(config)), keyed(max_keys) {}
+struct RateLimiterHandle {
+  RateLimiterHandle(const RateLimiterConfig& config, std::size_t max_keys, ClockPtr clock)
+      : time(std::move(clock)), machine(checked(config)), keyed(max_keys) {}
 
   [[nodiscard]] RateLimiter::Bucket& bucket(const std::optional<std::string>& key) {
-    return key ? keyed.bucket(*key, now()) : single;
+    return key ? keyed.bucket(*key, time.now()) : single;
   }
 
+  TimeSource time;
   RateLimiter machine;
   RateLimiter::Bucket single;
   KeyedBuckets keyed;
 };
 
-struct AdaptiveLimitHandle : TimeSource {
-  AdaptiveLimitHandle(const AdaptiveLimitConfig& config, ClockPtr time)
-      : TimeSource(std::move(time)), machine(checked(config)) {}
+struct AdaptiveLimitHandle {
+  AdaptiveLimitHandle(const AdaptiveLimitConfig& config, ClockPtr clock)
+      : time(std::move(clock)), machine(checked(config)) {}
 
+  TimeSource time;
   AdaptiveLimit machine;
 };
 

@@ -54,7 +54,7 @@ RateLimiter::Bucket* keyed_bucket(PolicyLayer& layer, const Arguments& call, PyO
     Py_CLEAR(*key);
     return nullptr;
   }
-  return &layer.rate->keyed.bucket({text, static_cast<std::size_t>(length)}, layer.rate->now());
+  return &layer.rate->keyed.bucket({text, static_cast<std::size_t>(length)}, layer.rate->time.now());
 }
 
 }  // namespace
@@ -87,7 +87,7 @@ Passage detail::take_turn(PolicyLayer& layer, const Arguments& call, PyObject** 
       return Passage::kRefused;
     }
   }
-  const Nanos now = rate.now();
+  const Nanos now = rate.time.now();
   const Nanos wait = rate.machine.try_acquire(*bucket, now);
   if (wait > 0 && layer.rate_waits) {
     return Passage::kWaits;
@@ -119,7 +119,7 @@ void passed(PolicyLayer& layer, Permits& permits) {
       break;
     case Layer::kAdaptive:
       permits.adaptive = true;
-      permits.admitted = layer.adaptive->now();
+      permits.admitted = layer.adaptive->time.now();
       permits.next = Layer::kInside;
       break;
     case Layer::kBreaker:
@@ -171,7 +171,7 @@ void detail::leave_adaptive(PolicyLayer& layer, Permits& permits, LimitOutcome o
   permits.adaptive = false;
   AdaptiveLimitHandle& limit = *layer.adaptive;
   AdaptiveLimit::Woken woken;
-  limit.machine.release(permits.admitted, limit.now(), outcome, woken);
+  limit.machine.release(permits.admitted, limit.time.now(), outcome, woken);
   if (!woken.served.empty() || !woken.shed.empty()) [[unlikely]] {
     wake_adaptive(layer, woken);
   }

@@ -111,9 +111,9 @@ inline bool PolicyLayer::takes_turn_at_once(const Permits& permits) const noexce
     return false;
   }
   // The breaker has just taken a stamp: reading the counter again would be half the price of the limit.
-  const Nanos now = permits.breaker && breaker->system_clock && rate->system
-                        ? TickClock::time_of(permits.run.started)
-                        : rate->now();
+  const Nanos now = permits.breaker && breaker->time.is_system() && rate->time.is_system()
+                        ? rate->time.time_of(permits.run.started)
+                        : rate->time.now();
   return rate->machine.try_acquire(rate->single, now) == 0;
 }
 
@@ -155,7 +155,7 @@ inline Passage enter(PolicyLayer& layer, Permits& permits, const Arguments& call
           return detail::full(layer.adaptive_owner, layer.adaptive->machine.max_waiting() > 0);
         }
         permits.adaptive = true;
-        permits.admitted = layer.adaptive->now();
+        permits.admitted = layer.adaptive->time.now();
       }
       [[fallthrough]];
     case Layer::kInside:

@@ -34,14 +34,14 @@ py::list to_list(const std::vector<Ticket>& tickets) {
 // (ticket or None, a waiter that had to go or None)
 py::tuple enqueue(AdaptiveLimitHandle& self, std::int64_t priority) {
   std::optional<Ticket> shed;
-  const auto ticket = self.machine.enqueue(priority, self.now(), shed);
+  const auto ticket = self.machine.enqueue(priority, self.time.now(), shed);
   return py::make_tuple(to_python(ticket), to_python(shed));
 }
 
 // (served, shed)
 py::tuple release(AdaptiveLimitHandle& self, double started, const std::string& outcome) {
   AdaptiveLimit::Woken woken;
-  self.machine.release(nanos_from_seconds(started), self.now(), outcome_named(outcome), woken);
+  self.machine.release(nanos_from_seconds(started), self.time.now(), outcome_named(outcome), woken);
   return py::make_tuple(to_list(woken.served), to_list(woken.shed));
 }
 
@@ -55,7 +55,7 @@ py::tuple resize(AdaptiveLimitHandle& self, std::int64_t least, std::int64_t mos
     throw py::value_error(problem.message());
   }
   AdaptiveLimit::Woken woken;
-  self.machine.resize(least, most, self.now(), woken);
+  self.machine.resize(least, most, self.time.now(), woken);
   return py::make_tuple(to_list(woken.served), to_list(woken.shed));
 }
 
@@ -67,7 +67,7 @@ void register_adaptive_limit(py::module_& module) {
                        std::int64_t max_waiting, double target_wait, double wait_interval, ClockPtr clock) {
              const AdaptiveLimitConfig config{
                  initial, min, max, algorithm_named(algorithm), max_waiting, target_wait, wait_interval};
-             return std::make_shared<AdaptiveLimitHandle>(config, clock_or_system(std::move(clock)));
+             return std::make_shared<AdaptiveLimitHandle>(config, std::move(clock));
            }),
            py::kw_only(), py::arg("initial"), py::arg("least"), py::arg("most"), py::arg("algorithm"),
            py::arg("max_waiting"), py::arg("target_wait"), py::arg("wait_interval"), py::arg("clock"))
@@ -79,7 +79,7 @@ void register_adaptive_limit(py::module_& module) {
       .def_property_readonly("most", [](const AdaptiveLimitHandle& self) { return self.machine.max(); })
       .def("leave",
            [](AdaptiveLimitHandle& self, const std::pair<std::int64_t, std::uint64_t>& ticket) {
-             return self.machine.leave(to_ticket(ticket), self.now());
+             return self.machine.leave(to_ticket(ticket), self.time.now());
            })
       .def_property_readonly("limit", [](const AdaptiveLimitHandle& self) { return self.machine.limit(); })
       .def_property_readonly("in_flight",

@@ -85,9 +85,8 @@ void set_up(const py::object& self, const py::str& name, const std::shared_ptr<S
     throw py::value_error("the circuit breaker was initialised already");
   }
   BreakerLayer& own = object->layer;
-  own.clock = clock != nullptr ? std::move(clock) : SystemClock::instance();
-  own.system_clock = dynamic_cast<SystemClock*>(own.clock.get()) != nullptr;
-  own.machine = std::make_unique<CircuitBreaker>(SharedSettings(settings), own.now());
+  own.time = TimeSource(std::move(clock));
+  own.machine = std::make_unique<CircuitBreaker>(SharedSettings(settings), own.time.now());
   Py_XSETREF(own.name, Py_NewRef(name.ptr()));
   object->guard.plan.breaker = &own;
 }
@@ -95,7 +94,7 @@ void set_up(const py::object& self, const py::str& name, const std::shared_ptr<S
 template <typename Change>
 bool apply(const py::object& self, Change change) {
   BreakerLayer& own = layer(self);
-  const std::optional<StateChange> changed = change(*own.machine, own.now());
+  const std::optional<StateChange> changed = change(*own.machine, own.time.now());
   if (changed) {
     tell_change(own, *changed);
   }
@@ -127,7 +126,7 @@ void record_elsewhere(const py::object& self, double seconds, const py::object& 
   BreakerLayer& own = layer(self);
   const Outcome outcome = error.is_none() ? Outcome::kSuccess : classify(own, error.ptr());
   const Nanos duration = nanos_from_seconds(seconds < 0.0 ? 0.0 : seconds);
-  const Nanos now = own.now();
+  const Nanos now = own.time.now();
   // As if the call had started under the present state, so that late outcomes stay late.
   const Recorded recorded = own.machine->record_external(outcome, duration, now);
   tell_recorded(own, recorded, outcome, duration, error.is_none() ? nullptr : error.ptr());
@@ -139,7 +138,7 @@ py::object seconds_or_none(Nanos value) {
 
 py::dict snapshot(const py::object& self) {
   const BreakerLayer& own = layer(self);
-  const BreakerSnapshot now = own.machine->snapshot(own.now());
+  const BreakerSnapshot now = own.machine->snapshot(own.time.now());
   py::dict result;
   result["state"] = static_cast<int>(now.state);
   result["calls"] = now.window.calls;
@@ -188,19 +187,19 @@ void register_methods() {
   method("_snapshot", snapshot);
   method("_state", [](const py::object& self) {
     const BreakerLayer& own = layer(self);
-    return static_cast<int>(own.machine->state(own.now()));
+    return static_cast<int>(own.machine->state(own.time.now()));
   });
   method("_window", [](const py::object& self) {
     const BreakerLayer& own = layer(self);
-    const WindowCounts counts = own.machine->window(own.now());
+    const WindowCounts counts = own.machine->window(own.time.now());
     return py::make_tuple(counts.calls, counts.failures, counts.slow);
   });
-  method("_unix_time", [](const py::object& self) { return layer(self).clock->unix_time(); });
+  method("_unix_time", [](const py::object& self) { return layer(self).time.clock().unix_time(); });
   method("_opened_until", [](const py::object& self) {
     const BreakerLayer& own = layer(self);
     const Nanos until = own.machine->opened_until();
     const bool over =
-        own.machine->state(own.now()) == BreakerState::kClosed;  // a forced opening that ran out
+        own.machine->state(own.time.now()) == BreakerState::kClosed;  // a forced opening that ran out
     return seconds_or_none(over || until == kForever ? -1 : until);
   });
   method("_last_failure_time", [](const py::object& self) -> py::object {

@@ -20,7 +20,7 @@ void register_rate_limiter(py::module_& module) {
   py::class_<RateLimiterHandle, std::shared_ptr<RateLimiterHandle>>(module, "RateLimiter")
       .def(py::init([](double rate, double per, double burst, std::size_t max_keys, ClockPtr clock) {
              return std::make_shared<RateLimiterHandle>(RateLimiterConfig{rate, per, burst}, max_keys,
-                                                        clock_or_system(std::move(clock)));
+                                                        std::move(clock));
            }),
            py::kw_only(), py::arg("rate"), py::arg("per"), py::arg("burst"), py::arg("max_keys"),
            py::arg("clock"))
@@ -31,20 +31,22 @@ void register_rate_limiter(py::module_& module) {
       .def(
           "try_acquire",
           [](RateLimiterHandle& self, const Key& key) {
-            return as_seconds(self.machine.try_acquire(self.bucket(key), self.now()));
+            return as_seconds(self.machine.try_acquire(self.bucket(key), self.time.now()));
           },
           "0.0 when admitted, else the seconds to wait.")
-      .def("wait", [](RateLimiterHandle& self,
-                      const Key& key) { return as_seconds(self.machine.wait(self.bucket(key), self.now())); })
+      .def("wait",
+           [](RateLimiterHandle& self, const Key& key) {
+             return as_seconds(self.machine.wait(self.bucket(key), self.time.now()));
+           })
       .def("enqueue",
            [](RateLimiterHandle& self, const Key& key, double max_wait, std::int64_t priority) {
-             return to_python(
-                 self.machine.enqueue(self.bucket(key), self.now(), nanos_from_seconds(max_wait), priority));
+             return to_python(self.machine.enqueue(self.bucket(key), self.time.now(),
+                                                   nanos_from_seconds(max_wait), priority));
            })
       .def(
           "poll",
           [](RateLimiterHandle& self, const Key& key, const PyTicket& ticket) {
-            return as_seconds(self.machine.poll(self.bucket(key), to_ticket(ticket), self.now()));
+            return as_seconds(self.machine.poll(self.bucket(key), to_ticket(ticket), self.time.now()));
           },
           "0.0 when admitted, the seconds to wait, or -1.0 while somebody is in front.")
       .def(

@@ -51,7 +51,7 @@ py::tuple to_tuple(const MinuteSummary& summary) {
 
 void register_request_metrics(py::module_& module) {
   py::class_<RequestMetricsHandle, std::shared_ptr<RequestMetricsHandle>>(module, "RequestMetrics")
-      .def(py::init([](const std::optional<ClockPtr>& clock) {
+      .def(py::init([](const std::optional<std::shared_ptr<Clock>>& clock) {
              return std::make_shared<RequestMetricsHandle>(clock.value_or(nullptr));
            }),
            py::kw_only(), py::arg("clock") = py::none())
@@ -62,21 +62,25 @@ void register_request_metrics(py::module_& module) {
           [](RequestMetricsHandle& self, const std::string& method, const std::string& route, int status,
              double seconds) {
             const Nanos duration = std::max<Nanos>(0, nanos_from_seconds(seconds));
-            self.machine.observe(self.now(), method, route, status, duration);
+            self.machine.observe(self.time.now(), method, route, status, duration);
           },
           py::arg("method"), py::arg("route"), py::arg("status"), py::arg("seconds"))
       .def("series", &series_of)
       .def("last_minute",
-           [](const RequestMetricsHandle& self) { return to_tuple(self.machine.last_minute(self.now())); })
+           [](const RequestMetricsHandle& self) {
+             return to_tuple(self.machine.last_minute(self.time.now()));
+           })
       .def("probes_of_last_minute",
            [](const RequestMetricsHandle& self) {
-             return to_tuple(self.machine.probes_of_last_minute(self.now()));
+             return to_tuple(self.machine.probes_of_last_minute(self.time.now()));
            })
       .def("requests", [](const RequestMetricsHandle& self) { return self.machine.requests(); })
       .def("seconds",
            [](const RequestMetricsHandle& self) { return seconds_from_nanos(self.machine.total()); })
       .def("age",
-           [](const RequestMetricsHandle& self) { return seconds_from_nanos(self.machine.age(self.now())); })
+           [](const RequestMetricsHandle& self) {
+             return seconds_from_nanos(self.machine.age(self.time.now()));
+           })
       .def_property(
           "active", [](const RequestMetricsHandle& self) { return self.machine.active; },
           [](RequestMetricsHandle& self, std::int64_t active) { self.machine.active = active; })

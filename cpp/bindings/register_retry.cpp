@@ -34,7 +34,7 @@ const char* reason(RetryVerdict verdict) {
 // The wait in seconds, or why there is none.
 py::object after_failure(RetryHandle& self, RetryState& state, double retry_after,
                          std::optional<double> remaining) {
-  const Nanos now = self.clock->now();
+  const Nanos now = self.time.now();
   const Nanos deadline = remaining ? saturating_add(now, nanos_from_seconds(*remaining)) : kForever;
   RetryBudget* budget = self.budget ? &self.budget->machine : nullptr;
   const auto decision =
@@ -51,14 +51,14 @@ void register_retry(py::module_& module) {
   py::class_<RetryBudgetHandle, std::shared_ptr<RetryBudgetHandle>>(module, "RetryBudget")
       .def(py::init([](double ratio, double min_per_second, double max_balance, ClockPtr clock) {
              return std::make_shared<RetryBudgetHandle>(RetryBudgetConfig{ratio, min_per_second, max_balance},
-                                                        clock_or_system(std::move(clock)));
+                                                        std::move(clock));
            }),
            py::kw_only(), py::arg("ratio"), py::arg("min_per_second"), py::arg("max_balance"),
            py::arg("clock"))
       .def("on_call", [](RetryBudgetHandle& self) { self.machine.on_call(); })
-      .def("try_take", [](RetryBudgetHandle& self) { return self.machine.try_take(self.clock->now()); })
+      .def("try_take", [](RetryBudgetHandle& self) { return self.machine.try_take(self.time.now()); })
       .def_property_readonly("balance",
-                             [](RetryBudgetHandle& self) { return self.machine.balance(self.clock->now()); });
+                             [](RetryBudgetHandle& self) { return self.machine.balance(self.time.now()); });
   py::class_<RetryState>(module, "RetryState")
       .def(py::init<>())
       .def_readonly("attempt", &RetryState::attempt);
@@ -68,8 +68,7 @@ void register_retry(py::module_& module) {
                        const std::optional<std::shared_ptr<RetryBudgetHandle>>& budget, ClockPtr clock) {
              const RetryConfig config{attempts,
                                       {wait_initial, wait_max, wait_exp_base, jitter_named(jitter)}};
-             return std::make_shared<RetryHandle>(config, seed, clock_or_system(std::move(clock)),
-                                                  budget.value_or(nullptr));
+             return std::make_shared<RetryHandle>(config, seed, std::move(clock), budget.value_or(nullptr));
            }),
            py::kw_only(), py::arg("attempts"), py::arg("wait_initial"), py::arg("wait_max"),
            py::arg("wait_exp_base"), py::arg("jitter"), py::arg("seed"), py::arg("budget"), py::arg("clock"))

@@ -35,8 +35,7 @@ void register_timeout_queue(py::module_& module) {
            "Ends the timeout. True when a CancelledError from the call is this timeout's.");
   py::class_<TimeoutQueue, std::shared_ptr<TimeoutQueue>>(module, "TimeoutQueue")
       .def(py::init([](double seconds, ClockPtr clock) {
-             return std::make_shared<TimeoutQueue>(clock_or_system(std::move(clock)),
-                                                   nanos_from_seconds(seconds));
+             return std::make_shared<TimeoutQueue>(TimeSource(std::move(clock)), nanos_from_seconds(seconds));
            }),
            py::arg("seconds"), py::arg("clock"))
       .def(

@@ -35,7 +35,7 @@ struct RequestPass : CallFrame {
   PyObject* send;      // the server's; outlives the request, as what was given to the application may
   PyObject* identity;  // bytes
   PyObject* token;     // of the context variable; null before the request has begun and after it has ended
-  TickClock::Stamp started;
+  TimeSource::Stamp started;
   int status;      // that the response began with, 0 before
   bool answering;  // in place of the application, which failed
 };
@@ -190,7 +190,7 @@ struct PassDriver {
     self->send = Py_NewRef(self->args[2]);
     self->status = 0;
     self->answering = false;
-    self->started = gate->measured->stamp();
+    self->started = gate->measured->time.stamp();
     ++gate->measured->machine.active;
     return true;
   }
@@ -264,7 +264,7 @@ struct PassDriver {
 
   static void observe(const Call* self, RequestMetricsHandle& measured) {
     Nanos duration = 0;
-    const Nanos now = measured.now_since(self->started, duration);
+    const Nanos now = measured.time.now_since(self->started, duration);
     const PyRef method(find_item(scope_of(self), asgi_names().method));
     const PyRef route = route_of(scope_of(self));
     measured.machine.observe(now, utf8(method.get()), utf8(route.get()), self->status, duration);

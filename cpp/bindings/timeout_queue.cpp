@@ -71,7 +71,7 @@ PyObject* running_loop() { return PyObject_CallNoArgs(names().get_running_loop);
 // The queue of one event loop and its timer.
 class TimeoutQueue::OnLoop : public std::enable_shared_from_this<TimeoutQueue::OnLoop> {
  public:
-  OnLoop(PyObject* loop, std::shared_ptr<Clock> clock) : loop_(loop), clock_(std::move(clock)) {}
+  OnLoop(PyObject* loop, TimeSource time) : loop_(loop), time_(std::move(time)) {}
   OnLoop(const OnLoop&) = delete;
   OnLoop& operator=(const OnLoop&) = delete;
   ~OnLoop() {
@@ -106,7 +106,7 @@ class TimeoutQueue::OnLoop : public std::enable_shared_from_this<TimeoutQueue::O
   bool set_timer(Nanos deadline) {
     timer_set_ = true;
     timer_at_ = deadline;
-    if (ManualClock* manual = clock_->manual()) {
+    if (ManualClock* manual = time_.clock().manual()) {
       manual->schedule(deadline, [weak = weak_from_this()] {
         const py::gil_scoped_acquire gil;
         if (const auto self = weak.lock()) {
@@ -115,7 +115,7 @@ class TimeoutQueue::OnLoop : public std::enable_shared_from_this<TimeoutQueue::O
       });
       return true;
     }
-    const double delay = seconds_from_nanos(std::max<Nanos>(0, deadline - clock_->now()));
+    const double delay = seconds_from_nanos(std::max<Nanos>(0, deadline - time_.now()));
     PyObject* handle = PyObject_CallMethod(loop_, "call_later", "dO", delay, on_timer_.ptr());
     Py_XDECREF(handle);
     timer_set_ = handle != nullptr;
@@ -138,7 +138,7 @@ class TimeoutQueue::OnLoop : public std::enable_shared_from_this<TimeoutQueue::O
 
   void ring() {
     timer_set_ = false;
-    const Nanos now = clock_->now();
+    const Nanos now = time_.now();
     while (DeadlineLink* link = queue_.take_due(now)) {
       auto* entry = static_cast<TimeoutEntry*>(link);
       entry->fired = true;
@@ -157,7 +157,7 @@ class TimeoutQueue::OnLoop : public std::enable_shared_from_this<TimeoutQueue::O
   }
 
   PyObject* loop_;  // borrowed: forgotten when the loop goes
-  std::shared_ptr<Clock> clock_;
+  TimeSource time_;
   DeadlineQueue queue_;
   bool timer_set_ = false;
   Nanos timer_at_ = 0;
@@ -178,7 +178,7 @@ TimeoutQueue::OnLoop* TimeoutQueue::on_loop(PyObject* loop) {
 
 TimeoutQueue::OnLoop* TimeoutQueue::add_loop(PyObject* loop) {
   try {
-    auto added = std::make_shared<OnLoop>(loop, clock_);
+    auto added = std::make_shared<OnLoop>(loop, time_);
     added->bind(this);
     loops_.push_back(added);
     return added.get();

@@ -16,8 +16,8 @@
 #include <memory>
 #include <vector>
 
-#include "resilience/clock.hpp"
 #include "resilience/deadline_queue.hpp"
+#include "resilience/time_source.hpp"
 
 namespace resilience::bindings {
 
@@ -30,14 +30,14 @@ struct TimeoutEntry : DeadlineLink {
 
 class TimeoutQueue {
  public:
-  TimeoutQueue(std::shared_ptr<Clock> clock, Nanos length) : clock_(std::move(clock)), length_(length) {}
+  TimeoutQueue(TimeSource time, Nanos length) : time_(std::move(time)), length_(length) {}
   TimeoutQueue(const TimeoutQueue&) = delete;
   TimeoutQueue& operator=(const TimeoutQueue&) = delete;
   ~TimeoutQueue();
 
   // Starts the time of the running task's call. False with an exception set when there is no such task.
   // REQUIRES: `entry` is not in use.
-  bool arm(TimeoutEntry& entry) { return arm(entry, clock_->now()); }
+  bool arm(TimeoutEntry& entry) { return arm(entry, time_.now()); }
   // The same for a call that started at `started`.
   bool arm(TimeoutEntry& entry, Nanos started);
 
@@ -46,7 +46,7 @@ class TimeoutQueue {
   static bool finish(TimeoutEntry& entry) { return entry.task != nullptr && finish_armed(entry); }
 
   [[nodiscard]] Nanos length() const noexcept { return length_; }
-  [[nodiscard]] const std::shared_ptr<Clock>& clock() const noexcept { return clock_; }
+  [[nodiscard]] const TimeSource& time() const noexcept { return time_; }
 
  private:
   class OnLoop;
@@ -56,7 +56,7 @@ class TimeoutQueue {
   OnLoop* add_loop(PyObject* loop);
   void forget(const OnLoop* gone) noexcept;
 
-  std::shared_ptr<Clock> clock_;
+  TimeSource time_;
   Nanos length_;
   std::vector<std::shared_ptr<OnLoop>> loops_;  // nearly always one
 };

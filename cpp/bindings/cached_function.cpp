@@ -271,6 +271,10 @@ PyObject* find_cached(CachedFunction& function, PyObject* const* args, Py_ssize_
                                           : find_by_key(function, args, nargs, kwnames, key);
 }
 
+PyObject* uncached(PyObject* function) {
+  return Py_IS_TYPE(function, &function_type) ? as_function(function).wrapped : function;
+}
+
 bool init_cached_function(PyObject* module) {
   Py_SET_REFCNT(reinterpret_cast<PyObject*>(&function_type), 1);
   function_type.tp_name = "resilience._core.CachedFunction";

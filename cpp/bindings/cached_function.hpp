@@ -28,6 +28,9 @@ struct CachedFunction {
 bool init_cached_function(PyObject* module);
 bool init_cached_call(PyObject* module);
 
+// The function that a cached one wraps, or `function` itself (borrowed).
+PyObject* uncached(PyObject* function);
+
 // The fresh result of a call (new reference). Null with an exception set, or without: then `key` holds the
 // call's key (new reference), and it is to be loaded.
 PyObject* find_cached(CachedFunction& function, PyObject* const* args, Py_ssize_t nargs, PyObject* kwnames,

@@ -1,5 +1,7 @@
 #include "call_frame.hpp"
 
+#include "cached_function.hpp"
+
 namespace resilience::bindings {
 
 namespace {
@@ -17,8 +19,8 @@ PyObject* from_inner(PyObject* object, const char* attribute) {
 }
 
 // The frame that a call not begun will have: that of a coroutine made to be looked at.
-PyObject* frame_to_be(CallFrame* self) {
-  PyObject* coroutine = call_with_arguments(self, self->function);
+PyObject* frame_to_be(CallFrame* self, PyObject* function) {
+  PyObject* coroutine = call_with_arguments(self, function);
   if (coroutine == nullptr) {
     return nullptr;  // wrong arguments: the call will say so
   }
@@ -30,8 +32,9 @@ PyObject* frame_to_be(CallFrame* self) {
 
 PyObject* get_frame(PyObject* object, void* /*unused*/) {
   CallFrame* self = as_call(object);
-  if (self->phase == Phase::kCreated && self->function != nullptr && makes_coroutine(self->function)) {
-    if (PyObject* frame = frame_to_be(self)) {
+  PyObject* function = self->function == nullptr ? nullptr : uncached(self->function);
+  if (self->phase == Phase::kCreated && function != nullptr && makes_coroutine(function)) {
+    if (PyObject* frame = frame_to_be(self, function)) {
       return frame;
     }
     PyErr_Clear();

@@ -56,7 +56,7 @@ class WorkerProcesses:
         return sum(path == self._own or _is_held(path) for path in self._folder.glob("*" + _SUFFIX))
 
     async def resize(self, size: int) -> int:
-        """Ask for so many workers, at least one, and return how many serve once they do.
+        """Ask for so many workers, at least one, and return how many serve once they do, or once this one leaves.
 
         Raises:
             TimeoutError: when not as many serve after two minutes.
@@ -69,7 +69,8 @@ class WorkerProcesses:
             wanted = signal.SIGTTIN if missing > 0 else signal.SIGTTOU
             async with asyncio.timeout(STARTING):
                 for _ in range(abs(missing)):
-                    await self._ask(wanted)  # signals of one kind don't queue: one at a time
+                    if self._finalizer.alive:
+                        await self._ask(wanted)  # signals of one kind don't queue: one at a time
             return self.count()
 
     def close(self) -> None:
@@ -79,7 +80,7 @@ class WorkerProcesses:
     async def _ask(self, wanted: signal.Signals) -> None:
         before = self.count()
         os.kill(self._supervisor, wanted)
-        while await asyncio.to_thread(self.count) == before:  # noqa: ASYNC110 - processes set no event
+        while await asyncio.to_thread(self.count) == before and self._finalizer.alive:  # noqa: ASYNC110 - no event
             await asyncio.sleep(_POLL)
 
     def _may_lead(self) -> bool:

@@ -271,24 +271,24 @@ async def test_a_supervisor_that_is_gone_is_reported_and_the_record_stays(folder
 
 
 async def test_a_worker_that_leaves_waits_for_no_others_and_asks_for_none(folder):
-    signals = """
+    program = """
 import signal, sys
 signal.signal(signal.SIGTTIN, lambda *_: print("asked", flush=True))
 print("ready", flush=True)
 sys.stdin.read()
 """
-    with subprocess.Popen(
-        [sys.executable, "-c", signals], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as supervisor:
-        assert supervisor.stdout.readline() == "ready\n"
-        workers = WorkerProcesses(supervisor.pid, folder)
-        resizing = asyncio.create_task(workers.resize(4))
-        assert await asyncio.to_thread(supervisor.stdout.readline) == "asked\n"
-        workers.close()
-        async with asyncio.timeout(30):
-            assert await resizing == 0
-        supervisor.stdin.close()
-        assert supervisor.stdout.read() == ""
+    supervisor = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", program, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert await supervisor.stdout.readline() == b"ready\n"
+    workers = WorkerProcesses(supervisor.pid, folder)
+    resizing = asyncio.create_task(workers.resize(4))
+    assert await supervisor.stdout.readline() == b"asked\n"
+    workers.close()
+    async with asyncio.timeout(30):
+        assert await resizing == 0
+    said, _ = await supervisor.communicate(b"")
+    assert said == b"", "it was asked once"
 
 
 def test_a_process_without_a_supervisor_has_no_workers():

@@ -39,6 +39,17 @@ def check_number(value: object, argument: str) -> float:
     return float(value)
 
 
+def check_flag(value: object, argument: str) -> bool:
+    """Return what is True or False.
+
+    Raises:
+        TypeError: when it is neither.
+    """
+    if not isinstance(value, bool):
+        raise TypeError(f"{argument} must be True or False, got {value!r}")
+    return value
+
+
 def check_whole(value: object, argument: str) -> float:
     """Return a whole number as a float.
 
@@ -104,8 +115,11 @@ class Forecaster:
 
         Raises:
             ValueError: when a quantile is out of range.
+            TypeError: when one is no number.
         """
-        wanted = [float(quantile) for quantile in quantiles]
+        if not isinstance(quantiles, Iterable) or isinstance(quantiles, str):
+            raise TypeError(f"quantiles must be an iterable of numbers in (0, 1), got {quantiles!r}")
+        wanted = [check_number(quantile, "quantiles") for quantile in quantiles]
         mean, values, confidence, trend = self._native.forecast(wanted)
         return Forecast(mean, dict(zip(wanted, values, strict=True)), confidence, trend)
 
@@ -158,7 +172,7 @@ class Provisioner:
             start_delay=check_number(start_delay, "start_delay"),
             min_units=check_whole(min_units, "min_units"),
             max_units=check_whole(max_units, "max_units"),
-            guard=bool(guard),
+            guard=check_flag(guard, "guard"),
         )
 
     def observe(self, value: float | None) -> int:

@@ -49,10 +49,12 @@ def as_figures(metrics: Metrics | None) -> dict[str, float | None]:
     Also understood: `requests_per_minute`, `active_connections`, `avg_response_time`.
 
     Raises:
-        TypeError: when a figure is no number.
+        TypeError: when a figure is no number, or there is none at all where something was given.
     """
-    if metrics is None:
+    if metrics is None or metrics == {}:
         return dict.fromkeys(_NAMES)
+    if not _has_figures(metrics):
+        raise TypeError(f"metrics must have some of {', '.join(_NAMES)}, got {metrics!r}")
     get = metrics.get if isinstance(metrics, Mapping) else lambda name: getattr(metrics, name, None)
     figures: dict[str, float | None] = {}
     for name, names in _NAMES.items():
@@ -61,6 +63,13 @@ def as_figures(metrics: Metrics | None) -> dict[str, float | None]:
             raise TypeError(f"metrics: {name} must be a number or None, got {value!r}")
         figures[name] = None if value is None else float(value)
     return figures
+
+
+def _has_figures(metrics: Metrics) -> bool:
+    known = (name for names in _NAMES.values() for name in names)
+    if isinstance(metrics, Mapping):
+        return any(name in metrics for name in known)
+    return any(hasattr(metrics, name) for name in known)
 
 
 class RequestCounters(Protocol):

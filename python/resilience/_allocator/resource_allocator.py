@@ -14,7 +14,7 @@ from typing import Any
 from resilience import _core
 from resilience._allocator import history_file
 from resilience._allocator.binder import RESOURCES, Apply, Binder
-from resilience._allocator.forecaster import check_number
+from resilience._allocator.forecaster import check_flag, check_number
 from resilience._allocator.metrics import Metrics, MetricsSource, RequestSource, as_figures
 from resilience._allocator.settings import sizes_of
 
@@ -89,7 +89,7 @@ class PredictiveResourceAllocator:
             clock=clock,
         )
         self._limits = {f"max_{name}": size for name, size in zip(RESOURCES, most, strict=True)}
-        self.shadow = bool(shadow)
+        self.shadow = check_flag(shadow, "shadow")
         self.metrics_source = metrics_source
         self._path = Path(history_path) if history_path is not None else None
         self._clock = clock if clock is not None else _core.SystemClock()
@@ -113,7 +113,7 @@ class PredictiveResourceAllocator:
 
         Raises:
             ValueError: when a figure is negative or not finite.
-            TypeError: when a figure is no number.
+            TypeError: when a figure is no number, or there is none at all.
         """
         self._take(self._native.observe(**as_figures(metrics)))
 

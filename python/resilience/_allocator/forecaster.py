@@ -39,6 +39,17 @@ def check_number(value: object, argument: str) -> float:
     return float(value)
 
 
+def check_numbers(values: object, argument: str) -> list[float]:
+    """Return numbers as floats.
+
+    Raises:
+        TypeError: when it is no iterable of numbers.
+    """
+    if not isinstance(values, Iterable):
+        raise TypeError(f"{argument} must be an iterable of numbers, got {values!r}")
+    return [check_number(value, argument) for value in values]
+
+
 def check_flag(value: object, argument: str) -> bool:
     """Return what is True or False.
 
@@ -117,9 +128,7 @@ class Forecaster:
             ValueError: when a quantile is out of range.
             TypeError: when one is no number.
         """
-        if not isinstance(quantiles, Iterable) or isinstance(quantiles, str):
-            raise TypeError(f"quantiles must be an iterable of numbers in (0, 1), got {quantiles!r}")
-        wanted = [check_number(quantile, "quantiles") for quantile in quantiles]
+        wanted = check_numbers(quantiles, "quantiles")
         mean, values, confidence, trend = self._native.forecast(wanted)
         return Forecast(mean, dict(zip(wanted, values, strict=True)), confidence, trend)
 

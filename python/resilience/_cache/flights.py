@@ -157,9 +157,10 @@ class Flights:
 
     def _drop_closed(self) -> None:
         """Let go of loads that will never land: they would keep their loop, and those who wait on it."""
-        for loop, flights in list(self._loops.items()):
+        for reference in self._loops.keyrefs():  # a list: other threads' loops begin and end meanwhile
+            loop = reference()
             if isinstance(loop, asyncio.AbstractEventLoop) and loop.is_closed():
-                del self._loops[loop]
+                flights: dict[Hashable, _Flight] = self._loops.pop(loop, {})
                 for flight in flights.values():
                     self._tokens._end_load(flight.token)  # noqa: SLF001
                 flights.clear()

@@ -91,7 +91,7 @@ def _batched_method(
             def process(items: list[Any]) -> Awaitable[Sequence[R]]:
                 return function(owner(), items)
 
-            batcher = batchers[instance] = build(process, name=function.__qualname__)
+            batcher = batchers.setdefault(instance, build(process, name=function.__qualname__))
         return batcher
 
     @_shown_as(function)

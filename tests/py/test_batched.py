@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import threading
 import weakref
 
 import pytest
@@ -21,6 +22,29 @@ async def test_a_decorated_function_takes_one_item_and_runs_on_lists():
     assert batches == [[0, 1, 2], [3, 4, 5]]
     assert double.__name__ == "double"
     assert double.batcher.get_metrics()["total_batches"] == 2
+
+
+def test_threads_that_use_a_method_first_at_once_get_one_batcher():
+    class Model:
+        looks, found = 0, []
+
+        def __hash__(self):
+            self.looks += 1
+            if self.looks == 2:  # the other thread comes between this one's look and what it keeps
+                other = threading.Thread(target=lambda: self.found.append(Model.run.batcher_of(self)))
+                other.start()
+                other.join()
+            return 1
+
+        def __eq__(self, other):
+            return self is other
+
+        @batched()
+        async def run(self, items):
+            return items
+
+    model = Model()
+    assert Model.run.batcher_of(model) is model.found[0]
 
 
 async def test_a_decorated_method_batches_per_instance_and_keeps_none_alive():

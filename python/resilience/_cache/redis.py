@@ -19,6 +19,7 @@ from resilience._cache.redis_scripts import INVALIDATE, READ, WRITE
 from resilience._cache.serializers import SerializerName, UndecodableError, encode_key, make_serializer
 from resilience._cache.unsent import EVERYTHING, UnsentInvalidations, queue_invalidation
 from resilience._circuit_breaker import CircuitBreaker
+from resilience._core import Clock
 from resilience._types import type_name
 from resilience.errors import RejectedError
 
@@ -58,6 +59,7 @@ class RedisCache:
         breaker: guards Redis; one of its own when ``None``: it opens after 3 failures in a row, for a second.
         invalidation: how other processes' changes reach a local level: ``"tracking"`` by the server's client
             tracking, ``"pubsub"`` by messages of the caches themselves, for servers without it.
+        clock: of the breaker that it makes itself; what Redis keeps expires by the server's.
 
     Raises:
         ValueError: for an argument out of its range.
@@ -77,6 +79,7 @@ class RedisCache:
         timeout: float = 0.1,
         breaker: CircuitBreaker | None = None,
         invalidation: Literal["tracking", "pubsub"] = "tracking",
+        clock: Clock | None = None,
     ) -> None:
         _check(url, prefix, timeout, breaker, invalidation)
         self._redis = import_redis()
@@ -86,7 +89,11 @@ class RedisCache:
         self.timeout = timeout
         self.invalidation = invalidation
         self.breaker = breaker or CircuitBreaker(
-            f"redis-cache:{prefix}", failure_threshold=3, recovery_timeout=1.0, success_threshold=1
+            f"redis-cache:{prefix}",
+            failure_threshold=3,
+            recovery_timeout=1.0,
+            success_threshold=1,
+            clock=clock,
         )
         self.origin = secrets.token_hex(8)  # whose writes and messages these are
         self._root = f"{{{prefix}}}"  # braces: one hash slot, so that scripts work in a cluster
@@ -111,7 +118,7 @@ class RedisCache:
 
     async def set(self, key: Any, value: Any, ttl: float | None = None, tags: Iterable[str] = ()) -> bool:
         """Store a value for `ttl` seconds (``None``: for ever); False when Redis did not take it."""
-        return bool(await self.write(self.text(key), value, ttl, tuple(tags), token=""))
+        return bool(await self.write(self.text(key), value, ttl, names_of(tags), token=""))
 
     async def invalidate(self, key: Any) -> bool:
         """Remove `key`; a load of it now under way anywhere will not be stored. True when it was there."""
@@ -312,6 +319,17 @@ class RedisCache:
 def _milliseconds(ttl: float | None) -> int:
     """Return a time to live as Redis takes it, 0 for ever; longer than a century is a century."""
     return 0 if ttl is None else max(1, round(min(ttl, _LONGEST_TTL) * 1000))
+
+
+def names_of(tags: Iterable[str]) -> tuple[str, ...]:
+    """Return the tags of an entry.
+
+    Raises:
+        TypeError: for one string, whose letters would be taken for tags.
+    """
+    if isinstance(tags, (str, bytes)):
+        raise TypeError(f"tags must be an iterable of tags, got the string {tags!r}")
+    return tuple(tags)
 
 
 def _check(url: Any, prefix: Any, timeout: Any, breaker: Any, invalidation: Any) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 from resilience._cache.flights import Flights, Waiting
 from resilience._cache.invalidations import InvalidationListener
 from resilience._cache.local import Cache, _call_loader
-from resilience._cache.redis import Reading, RedisCache
+from resilience._cache.redis import Reading, RedisCache, names_of
 from resilience._types import MISSING, type_name
 
 _MOST_OWN_WRITES = 10_000
@@ -72,7 +72,7 @@ class TieredCache:
         self, key: Hashable, value: Any, ttl: float | None = None, tags: Iterable[str] = ()
     ) -> bool:
         """Store a value in both levels; False when the local one refused it."""
-        tags, text = tuple(tags), self.remote.text(key)
+        tags, text = names_of(tags), self.remote.text(key)
         await self._listen()
         kept = self.local.set(key, value, ttl, (*tags, entry_tag(text)))
         await self.write(text, value, ttl, tags, token="")
@@ -85,7 +85,7 @@ class TieredCache:
         value = self.local.get(key, MISSING)
         if value is not MISSING:
             return value
-        tags, text = tuple(tags), self.remote.text(key)
+        tags, text = names_of(tags), self.remote.text(key)
 
         async def load(flight: Waiting) -> Any:
             reading = await self.read(text, tags)

@@ -133,6 +133,8 @@ class UpstreamGuard:
             raise TypeError(f"breaker must be a CircuitBreakerConfig or None, got {type_name(breaker)}")
         if not callable(key):
             raise TypeError(f"key must be a function of a Target, got {type_name(key)}")
+        if clock is not None and not isinstance(clock, Clock):
+            raise TypeError(f"clock must be a Clock or None, got {type_name(clock)}")
         self._config = breaker or CircuitBreakerConfig()
         self._key = key
         self._slots = slots

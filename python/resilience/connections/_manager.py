@@ -6,6 +6,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from resilience._circuit_breaker_config import CircuitBreakerConfig
+from resilience._core import Clock
 from resilience._types import type_name
 from resilience.connections import _improvement
 from resilience.connections._config import ConnectionConfig, check_count
@@ -32,6 +33,7 @@ class ConnectionManager:
         key: what shares a breaker, by default each host.
         verify: how to verify HTTPS servers: ``True``, or a context of one's own.
         deadline_header: tells upstreams how long a request's caller will still wait; see :class:`UpstreamGuard`.
+        clock: the breakers' clock; sockets time out by the event loop's.
 
     Raises:
         TypeError: for an argument of the wrong type.
@@ -48,6 +50,7 @@ class ConnectionManager:
         key: Key = by_host,
         verify: ssl.SSLContext | bool = True,
         deadline_header: str | None = None,
+        clock: Clock | None = None,
     ) -> None:
         if config is not None and not isinstance(config, ConnectionConfig):
             raise TypeError(f"config must be a ConnectionConfig or None, got {type_name(config)}")
@@ -61,7 +64,7 @@ class ConnectionManager:
         self._verify = verify
         self._slots = http_slots(self._config)
         self._guard = UpstreamGuard(
-            breaker=breaker, key=key, slots=self._slots, deadline_header=deadline_header
+            breaker=breaker, key=key, slots=self._slots, deadline_header=deadline_header, clock=clock
         )
         self._http: HttpPool | None = None
         self._redis: tuple[Any, Any] | None = None

@@ -15,7 +15,8 @@ def checked_providers(providers: Iterable[Provider | Mapping[str, Any]]) -> list
         TypeError: for something else.
         ValueError: for none, or two of one name.
     """
-    if isinstance(providers, (str, Mapping, Provider)):
+    several: object = providers
+    if not isinstance(several, Iterable) or isinstance(several, (str, Mapping)):
         raise TypeError("providers must be a list of Provider, or of mappings of its settings")
     made = [Provider.from_mapping(each) if isinstance(each, Mapping) else each for each in providers]
     if not made:

@@ -50,6 +50,11 @@ def remaining() -> float | None:
     return left if of_calls is None else min(left, of_calls)
 
 
+def forget_deadline() -> None:
+    """Leave the deadline around the code that started this task: others wait for it, too."""
+    _current.set(None)
+
+
 def deadline_headers(name: str = "X-Request-Timeout-Ms") -> dict[str, str]:
     """Headers that tell an HTTP upstream how many milliseconds its caller will still wait.
 
@@ -90,11 +95,10 @@ class deadline:  # noqa: N801 # a context manager reads as a verb
         outer = _current.get()
         now = self._clock.now()
         at, task = now + self._seconds, _this_task()
-        if outer is not None and outer.clock is self._clock:
-            at = min(at, outer.at)
+        if outer is not None and outer.clock is self._clock and outer.at < at:
+            at, self._seconds = outer.at, max(_SOONEST, outer.at - now)
         if outer is None or outer.at > at or outer.clock is not self._clock or outer.task != task:
             # none around it ends this block in time: an outer one ends its own task, not those started inside
-            self._seconds = max(_SOONEST, at - now)
             self._scope = _core.TimeoutQueue(self._seconds, self._clock).arm()
         self._token = _current.set(_Deadline(at, self._clock, task))
         return self

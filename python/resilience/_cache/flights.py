@@ -15,6 +15,7 @@ from contextvars import ContextVar
 from typing import Any, Protocol
 
 from resilience._cache.failures import own_error
+from resilience._deadline import forget_deadline
 from resilience._waiting import SYSTEM_CLOCK, Signal, coroutine_signal, in_trio
 from resilience.errors import CacheRecursionError
 
@@ -185,6 +186,7 @@ class Flights:
 
     async def _run(self, flight: _Flight, load: Load) -> Any:
         running_load.set(flight)  # in this task's own context
+        forget_deadline()
         return await load(flight)
 
     def _landed(self, flight: _Flight, task: Any) -> None:

@@ -267,6 +267,10 @@ async def test_cancelled_operations_leave_no_answer_for_others(redis_server):
     [
         ({"url": "http://localhost"}, ValueError, "url"),
         ({"url": "secret@localhost"}, ValueError, "^(?!.*secret).*url"),
+        ({"url": "redis://:secret/2@localhost"}, ValueError, "^(?!.*secret).*url"),
+        ({"url": "redis://[::1"}, ValueError, "url"),
+        ({"url": "redis://localhost?socket_timeout=soon"}, ValueError, "url"),
+        ({"url": "redis://localhost?no_such_option=1"}, ValueError, "url"),
         ({"url": None}, TypeError, "url"),
         ({"prefix": ""}, ValueError, "prefix"),
         ({"prefix": "{x}"}, ValueError, "prefix"),

@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
-from resilience._cache.redis_client import import_redis, make_client
+from resilience._cache.redis_client import import_redis, is_usable, make_client
 from resilience._cache.redis_scripts import INVALIDATE, READ, WRITE
 from resilience._cache.serializers import SerializerName, UndecodableError, encode_key, make_serializer
 from resilience._cache.unsent import EVERYTHING, UnsentInvalidations, queue_invalidation
@@ -83,6 +83,8 @@ class RedisCache:
     ) -> None:
         _check(url, prefix, timeout, breaker, invalidation)
         self._redis = import_redis()
+        if not is_usable(url):  # not shown, nor what redis-py says: both may hold a password
+            raise ValueError("url must be scheme://[user:password@]host[:port][/database][?option=value]")
         self._url = url
         self.prefix = prefix
         self.serializer = make_serializer(serializer)

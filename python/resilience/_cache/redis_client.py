@@ -35,6 +35,15 @@ def make_client(url: str, *, timeout: float, connections: int) -> Any:
     return redis.Redis(connection_pool=pool, retry=None)
 
 
+def is_usable(url: str) -> bool:
+    """Whether redis-py can make a connection of a URL: it looks only when it opens one, where nobody hears of it."""
+    try:
+        make_client(url, timeout=1.0, connections=1).connection_pool.make_connection()
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
 @functools.cache
 def _connection_settings() -> dict[str, Any]:
     from redis.asyncio.connection import AbstractConnection

@@ -1,8 +1,10 @@
 """The allocator's monitoring: ticks, sources, history on disk."""
 
 import asyncio
+import contextlib
 import gc
 import json
+import threading
 import weakref
 
 import pytest
@@ -10,6 +12,7 @@ import pytest
 from resilience._core import ManualClock, NativeSystemProbe
 from resilience.allocator import PredictiveResourceAllocator, RequestSource
 from resilience.fastapi import RequestMetrics
+from support.until import settle
 
 MIDNIGHT = 20_000 * 86_400.0
 
@@ -239,6 +242,50 @@ async def test_a_history_file_that_cannot_be_used_is_set_aside_and_reported(tmp_
         assert history_size(rig.machine) == 3
     aside = [file for file in tmp_path.iterdir() if ".unusable-" in file.name]
     assert [file.read_bytes() for file in aside] == [made.get(damage, content)]
+
+
+@contextlib.contextmanager
+def restoring_slowly(machine):
+    """Read the history only when the block ends."""
+    restore, go_on = machine._restore, threading.Event()
+
+    def restore_slowly(path):
+        go_on.wait()
+        restore(path)
+
+    machine._restore = restore_slowly
+    try:
+        yield
+    finally:
+        go_on.set()
+
+
+async def test_starting_again_waits_for_the_history_that_is_being_read(tmp_path):
+    path = tmp_path / "history"
+    async with Rig(history_path=path) as rig:
+        await rig.tick(3)
+    rig = Rig(history_path=path)
+    rig.clock.advance(3600.0)
+    with restoring_slowly(rig.machine):
+        starting = [asyncio.create_task(rig.machine.start_monitoring()) for _ in range(2)]
+        await settle()
+        assert rig.calls == 0
+    await asyncio.gather(*starting)
+    await until(lambda: rig.machine.steps)
+    await rig.machine.stop_monitoring()
+    assert problems(rig.machine) == ["gap"]
+    assert rig.calls == 1
+
+
+async def test_what_is_stopped_while_it_starts_does_not_go_on(tmp_path):
+    rig = Rig(history_path=tmp_path / "history")
+    with restoring_slowly(rig.machine):
+        starting = asyncio.create_task(rig.machine.start_monitoring())
+        await settle()
+        stopping = asyncio.create_task(rig.machine.stop_monitoring())
+        await settle()
+    await asyncio.gather(starting, stopping)
+    assert rig.machine.get_predictions()["optimization_status"] == "inactive"
 
 
 async def test_a_history_that_cannot_be_written_is_reported(tmp_path, caplog):

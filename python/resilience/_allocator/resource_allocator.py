@@ -96,6 +96,7 @@ class PredictiveResourceAllocator:
         self._binder = Binder(self._native, self._report)
         self._monitor: _core.AllocatorMonitor | None = None
         self._restored = False
+        self._turns = asyncio.Lock()  # of starting and stopping
         self._sampling: asyncio.Task[None] | None = None
         self._saving: asyncio.Task[None] | None = None
         self._saved_at = -_SAVE_EVERY
@@ -165,13 +166,15 @@ class PredictiveResourceAllocator:
 
     async def start_monitoring(self) -> None:
         """Take up the kept history and begin to sample, at once; does nothing when it is running already."""
-        if self._is_running():
-            return
-        if self._path is not None and not self._restored:
-            self._restored = True
-            await asyncio.to_thread(self._restore, self._path)
-        if self._is_running():
-            return
+        async with self._turns:
+            if self._is_running():
+                return
+            if self._path is not None and not self._restored:
+                self._restored = True
+                await asyncio.to_thread(self._restore, self._path)
+            self._begin()
+
+    def _begin(self) -> None:
         me = weakref.ref(self)  # the monitor must not keep its allocator alive
 
         def on_tick(system: dict[str, Any]) -> None:
@@ -186,6 +189,10 @@ class PredictiveResourceAllocator:
 
     async def stop_monitoring(self) -> None:
         """Stop sampling, finish what is being applied, and save the history."""
+        async with self._turns:
+            await self._end()
+
+    async def _end(self) -> None:
         monitor, self._monitor = self._monitor, None
         if monitor is not None:
             monitor.stop()

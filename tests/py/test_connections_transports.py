@@ -16,6 +16,7 @@ from resilience import (
     get_all_circuit_breakers,
     timeout,
 )
+from resilience._core import SystemClock
 from resilience.connections import ConnectionConfig, Target, UpstreamGuard, by_route
 from resilience.testing import ManualClock
 from support.http_clients import CLIENTS, Client
@@ -59,12 +60,15 @@ async def test_a_callers_own_mistakes_count_for_nothing(library, server):
 
 
 async def test_retry_after_opens_the_breaker_for_that_long(library, server):
+    clock = SystemClock()
     async with Client(library) as client:
-        await client.get(f"{server.url}/status/429?Retry-After=7")
+        asked = clock.now()
+        await client.get(f"{server.url}/status/429?Retry-After=250")
         assert client.breaker.state is State.OPEN
+        assert asked + 250 <= client.breaker.opened_until <= clock.now() + 250
         with pytest.raises(CircuitOpenError) as rejected:
             await client.get(f"{server.url}/echo/x")
-        assert 5 < rejected.value.retry_after <= 7
+        assert 0 < rejected.value.retry_after <= 250
 
 
 @pytest.mark.parametrize("value", ["-1", "nan", "rubbish", "Wed, 21 Oct 2015 07:28:00 GMT"])

@@ -6,6 +6,7 @@ import itertools
 import json
 import re
 import shutil
+import time
 import urllib.request
 from collections.abc import AsyncIterator
 from typing import Any
@@ -81,7 +82,8 @@ async def browser(address: str, folder: Any) -> AsyncIterator[Page]:
         else:
             raise AssertionError("Chromium didn't start")
         drain = asyncio.create_task(process.stderr.read())
-        async with connect(await asyncio.to_thread(_page_of, found[1].decode()), max_size=None) as socket:
+        address_of_page = await asyncio.to_thread(_page_of, found[1].decode())
+        async with connect(address_of_page, max_size=None, open_timeout=60, ping_interval=None) as socket:
             page = Page(socket)
             for domain in ("Log", "Runtime", "Page"):
                 await page.command(f"{domain}.enable")
@@ -95,5 +97,11 @@ async def browser(address: str, folder: Any) -> AsyncIterator[Page]:
 
 
 def _page_of(host: str) -> str:
-    with urllib.request.urlopen(f"http://{host}/json", timeout=30) as answer:
-        return str(next(tab for tab in json.load(answer) if tab["type"] == "page")["webSocketDebuggerUrl"])
+    """Return the address of the first page, which may open later than the browser listens."""
+    limit = time.monotonic() + 60
+    while time.monotonic() < limit:
+        with urllib.request.urlopen(f"http://{host}/json", timeout=30) as answer:
+            for tab in json.load(answer):
+                if tab["type"] == "page":
+                    return str(tab["webSocketDebuggerUrl"])
+    raise AssertionError("Chromium opened no page")

@@ -5,6 +5,7 @@ import gc
 import inspect
 import threading
 import weakref
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -199,6 +200,48 @@ def test_one_load_serves_all_threads():
     assert len(results) == 8
     assert loads == [1]
     assert len(set(map(id, results))) == 1
+
+
+def test_a_load_that_ends_between_another_threads_look_and_its_own_load_serves_both():
+    loads, elsewhere = [], []
+
+    def tags(x):  # asked for after the look, before the load
+        if not elsewhere:
+            elsewhere.append(None)
+            with ThreadPoolExecutor(1) as thread:
+                elsewhere.append(thread.submit(f, x).result())
+        return ()
+
+    @cache(tags=tags)
+    def f(x):
+        loads.append(x)
+        return object()
+
+    assert f(1) is elsewhere[1]
+    assert loads == [1]
+    stats = f.stats()
+    assert (stats["loads"], stats["misses"], stats["coalesced"]) == (1, 2, 1)
+    assert f.refresh(1) is not elsewhere[1]
+
+
+def test_a_failure_that_is_remembered_between_a_look_and_a_load_serves_both_too():
+    loads, asked = [], []
+
+    def tags(x):
+        asked.append(x)
+        if len(asked) == 1:
+            with ThreadPoolExecutor(1) as thread, pytest.raises(KeyError):
+                thread.submit(f, x).result()
+        return ()
+
+    @cache(tags=tags, negative_ttl=60)
+    def f(x):
+        loads.append(x)
+        raise KeyError(x)
+
+    with pytest.raises(KeyError):
+        f(1)
+    assert loads == [1]
 
 
 @pytest.mark.parametrize(

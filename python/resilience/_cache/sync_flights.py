@@ -10,7 +10,7 @@ from collections.abc import Callable, Coroutine, Hashable
 from typing import Any
 
 from resilience import _fork
-from resilience._cache.failures import own_error
+from resilience._cache.failures import CachedFailure, own_error
 from resilience._cache.flights import Tokens, Waiting, running_load, waiting_for
 
 _log = logging.getLogger("resilience.cache")
@@ -76,7 +76,7 @@ class SyncFlights:
             self.coalesced += 1
             return self._follow(flight)
         self._flights[key] = mine
-        return self._lead(mine, load)
+        return self._lead(mine, load if anew else self._unless_landed(load))
 
     def in_background(
         self, key: Hashable, load: Callable[[Waiting], Any], tags: tuple[Hashable, ...] = ()
@@ -102,6 +102,20 @@ class SyncFlights:
         if flight.forks != _fork.forks:
             return False
         return self._tokens._token_valid(flight.token, flight.key, flight.tags)  # noqa: SLF001
+
+    def _unless_landed(self, load: Callable[[Waiting], Any]) -> Callable[[Waiting], Any]:
+        """Let `load` only run where no other thread's has ended between its caller's look and its own flight."""
+
+        def landed_or_loaded(flight: Waiting) -> Any:
+            entry = self._tokens._entry(flight.key)  # noqa: SLF001
+            if entry is None or entry[1] <= 0.0:
+                return load(flight)
+            self.coalesced += 1
+            if isinstance(entry[0], CachedFailure):
+                raise entry[0].error()
+            return entry[0]
+
+        return landed_or_loaded
 
     def _lead_alone(self, flight: _Flight, load: Callable[[Waiting], Any]) -> None:
         try:

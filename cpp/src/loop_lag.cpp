@@ -24,11 +24,15 @@ void LoopLag::pong(Nanos now) {
   histogram_.record(last_);
 }
 
+Nanos LoopLag::current(Nanos now) const {
+  const std::lock_guard lock(mutex_);
+  return std::max(last_, waiting(now));
+}
+
 LoopLag::Snapshot LoopLag::snapshot(Nanos now) const {
   const std::lock_guard lock(mutex_);
-  const Nanos waiting = sent_ == kNone ? 0 : now - sent_;
-  return {std::max(last_, waiting), histogram_.percentile(0.5), histogram_.percentile(0.99),
-          std::max(max_, waiting), histogram_.count()};
+  return {std::max(last_, waiting(now)), histogram_.percentile(0.5), histogram_.percentile(0.99),
+          std::max(max_, waiting(now)), histogram_.count()};
 }
 
 }  // namespace resilience

@@ -41,6 +41,11 @@ class LoopLag:
         if self._gauge is not None:
             self._gauge.stop()
 
+    @property
+    def current(self) -> float:
+        """The lag now in seconds, 0 before the start; cheap enough to ask for each request."""
+        return 0.0 if self._gauge is None else self._gauge.current()
+
     def stats(self) -> dict[str, Any]:
         """Return `running`, `samples`, and the lag in ms: `current_ms`, `p50_ms`, `p99_ms`, `max_ms`."""
         if self._gauge is None:

@@ -13,6 +13,7 @@ TEST(LoopLag, MeasuresFromPingToPong) {
   lag.pong(105 * kMilli);
   const auto seen = lag.snapshot(110 * kMilli);
   EXPECT_EQ(seen.current, 5 * kMilli);
+  EXPECT_EQ(lag.current(110 * kMilli), 5 * kMilli);
   EXPECT_EQ(seen.max, 5 * kMilli);
   EXPECT_EQ(seen.samples, 1U);
   EXPECT_NEAR(static_cast<double>(seen.p99), 5e6, 5e6 * 0.04);
@@ -31,6 +32,7 @@ TEST(LoopLag, ShowsALoopThatHangs) {
   EXPECT_TRUE(lag.ping(0));
   const auto seen = lag.snapshot(3'000 * kMilli);
   EXPECT_EQ(seen.current, 3'000 * kMilli);
+  EXPECT_EQ(lag.current(3'000 * kMilli), 3'000 * kMilli);
   EXPECT_EQ(seen.max, 3'000 * kMilli);
   EXPECT_EQ(seen.samples, 0U);
 }

@@ -265,7 +265,6 @@ def test_a_lagging_event_loop_sheds_by_priority():
     assert admission.refuses(0, Priority.SHEDDABLE)
     assert not admission.refuses(0, Priority.NORMAL)
     lag = 0.5
-    admission = Admission(max_active=100, max_lag=0.2, lag=lambda: lag)
     assert admission.refuses(0, Priority.NORMAL)
     assert not admission.refuses(0, Priority.CRITICAL)
 

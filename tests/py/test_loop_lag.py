@@ -64,6 +64,7 @@ def test_lag_is_the_time_from_ping_to_answer(factory):
             clock.advance(0.1)  # the ping
             clock.advance(0.05)  # the loop is busy
             await until(lambda: lag.stats()["samples"] == 1)
+            assert lag.current == pytest.approx(0.05)
             return lag.stats()
 
     stats = run(factory, main())
@@ -89,6 +90,7 @@ async def test_a_loop_that_hangs_shows_before_it_answers():
     with LoopLag(0.1, clock=clock) as lag:
         clock.advance(7.1)
         assert lag.stats()["current_ms"] == pytest.approx(7000)
+        assert lag.current == pytest.approx(7)
         assert lag.stats()["samples"] == 0
 
 

@@ -16,7 +16,7 @@ namespace resilience {
 class LoopLag {
  public:
   struct Snapshot {
-    Nanos current = 0;  // of the last answer, or the age of a ping that waits longer than that
+    Nanos current = 0;
     Nanos p50 = 0;
     Nanos p99 = 0;
     Nanos max = 0;
@@ -27,9 +27,13 @@ class LoopLag {
   [[nodiscard]] bool ping(Nanos now);
   // The loop's answer. An answer to nothing is ignored.
   void pong(Nanos now);
+  // The lag now: of the last answer, or the age of a ping that waits longer than that.
+  [[nodiscard]] Nanos current(Nanos now) const;
   [[nodiscard]] Snapshot snapshot(Nanos now) const;
 
  private:
+  [[nodiscard]] Nanos waiting(Nanos now) const { return sent_ == kNone ? 0 : now - sent_; }
+
   static constexpr Nanos kNone = -1;
 
   mutable std::mutex mutex_;

@@ -13,7 +13,6 @@ policy further in, or one upstream's outage would slow every endpoint) only give
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from http import HTTPStatus
-from time import monotonic
 from typing import Literal
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -24,7 +23,6 @@ from resilience.fastapi._problems import REJECTED
 
 DEFAULT_MAX_ACTIVE = 1_000
 DEFAULT_MAX_LAG = 0.5
-_LAG_AGE = 0.05
 
 # A deadline passed, and a service that says of itself that it can't keep up.
 _OVERLOADED = frozenset({HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT})
@@ -48,8 +46,6 @@ class Admission:
     lag: Callable[[], float] | None = None
     adaptive: AdaptiveLimit | None = None
     refused: int = 0
-    _lag: float = 0.0
-    _lag_read_at: float = float("-inf")
 
     def __post_init__(self) -> None:
         if self.max_active < 1:
@@ -89,7 +85,7 @@ class Admission:
 
     def is_calm(self) -> bool:
         """Tell whether the event loop keeps up: nobody is refused for its lag."""
-        return self.lag is None or self._present_lag(self.lag) <= self.max_lag
+        return self.lag is None or self.lag() <= self.max_lag
 
     def refuses(self, active: int, priority: Priority) -> bool:
         """Decide on one more request beside `active` others, and count a refusal."""
@@ -101,13 +97,7 @@ class Admission:
     def _lags(self, priority: Priority) -> bool:
         if self.lag is None or priority is Priority.CRITICAL:
             return False
-        return self._present_lag(self.lag) > self.max_lag * (1 + (priority is Priority.NORMAL))
-
-    def _present_lag(self, lag: Callable[[], float]) -> float:
-        now = monotonic()
-        if now - self._lag_read_at > _LAG_AGE:  # the gauge measures ten times a second
-            self._lag, self._lag_read_at = lag(), now
-        return self._lag
+        return self.lag() > self.max_lag * (1 + (priority is Priority.NORMAL))
 
 
 def _outcome_of(status: int, *, rejected: bool) -> Literal["success", "ignored", "dropped"]:

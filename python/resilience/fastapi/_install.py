@@ -47,7 +47,7 @@ class Resilience:
 
     def lag(self) -> float:
         """Return the present lag of the event loop in seconds."""
-        return float(self.loop_lag.stats()["current_ms"]) / 1e3
+        return self.loop_lag.current
 
 
 def install(

@@ -183,12 +183,7 @@ void leave_with_error(PolicyLayer& layer, Permits& permits) {
     detail::leave_adaptive(layer, permits, detail::limit_outcome(layer, error));
     put_error(error);
   }
-  if (permits.bulkhead) {
-    permits.bulkhead = false;
-    if (const auto served = layer.bulkhead->release()) {
-      detail::wake_bulkhead(layer, *served);
-    }
-  }
+  detail::leave_bulkhead(layer, permits);
   if (permits.breaker) {
     permits.breaker = false;
     settle_error(*layer.breaker, permits.run);
@@ -199,12 +194,7 @@ void leave_without_verdict(PolicyLayer& layer, Permits& permits) {
   if (permits.adaptive) {
     detail::leave_adaptive(layer, permits, LimitOutcome::kIgnored);
   }
-  if (permits.bulkhead) {
-    permits.bulkhead = false;
-    if (const auto served = layer.bulkhead->release()) {
-      detail::wake_bulkhead(layer, *served);
-    }
-  }
+  detail::leave_bulkhead(layer, permits);
   if (permits.breaker) {
     permits.breaker = false;
     settle_release(*layer.breaker, permits.run);

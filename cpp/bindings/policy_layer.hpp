@@ -104,6 +104,14 @@ void wake_bulkhead(PolicyLayer& layer, const Ticket& served);
 void wake_adaptive(PolicyLayer& layer, const AdaptiveLimit::Woken& woken);
 LimitOutcome limit_outcome(PolicyLayer& layer, PyObject* error);
 void leave_adaptive(PolicyLayer& layer, Permits& permits, LimitOutcome outcome);
+inline void leave_bulkhead(PolicyLayer& layer, Permits& permits) {
+  if (permits.bulkhead) {
+    permits.bulkhead = false;
+    if (const auto served = layer.bulkhead->release()) [[unlikely]] {
+      wake_bulkhead(layer, *served);
+    }
+  }
+}
 }  // namespace detail
 
 inline bool PolicyLayer::takes_turn_at_once(const Permits& permits) const noexcept {
@@ -175,12 +183,7 @@ inline void leave_with_result(PolicyLayer& layer, Permits& permits, PyObject* re
   if (permits.adaptive) {
     detail::leave_adaptive(layer, permits, LimitOutcome::kSuccess);
   }
-  if (permits.bulkhead) {
-    permits.bulkhead = false;
-    if (const auto served = layer.bulkhead->release()) [[unlikely]] {
-      detail::wake_bulkhead(layer, *served);
-    }
-  }
+  detail::leave_bulkhead(layer, permits);
   if (permits.breaker) {
     permits.breaker = false;
     settle_result(*layer.breaker, permits.run, result);

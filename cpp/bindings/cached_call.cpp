@@ -3,7 +3,7 @@
 // The first step looks the key up; a fresh hit is the result of that step, and no coroutine exists. Anything
 // else is stepped through to the coroutine that the function's `load` makes.
 #include "cached_function.hpp"
-#include "call_frame.hpp"
+#include "call_type.hpp"
 #include "py_ref.hpp"
 
 namespace resilience::bindings {

@@ -115,24 +115,13 @@ void discard_made(PyObject* coroutine) {
   put_error(error);
 }
 
-bool take_arguments(CallFrame* self, PyObject* const* args, Py_ssize_t nargs, PyObject* kwnames) {
-  const Py_ssize_t total = nargs + (kwnames == nullptr ? 0 : PyTuple_GET_SIZE(kwnames));
-  PyObject** slots = self->inline_args;
-  if (total > kInlineArguments) [[unlikely]] {
-    slots = static_cast<PyObject**>(PyMem_Malloc(sizeof(PyObject*) * static_cast<std::size_t>(total + 1)));
-    if (slots == nullptr) {
-      PyErr_NoMemory();
-      return false;
-    }
+PyObject** argument_slots(Py_ssize_t total) {
+  auto* slots =
+      static_cast<PyObject**>(PyMem_Malloc(sizeof(PyObject*) * static_cast<std::size_t>(total + 1)));
+  if (slots == nullptr) {
+    PyErr_NoMemory();
   }
-  for (Py_ssize_t i = 0; i < total; ++i) {
-    slots[i + 1] = Py_NewRef(args[i]);
-  }
-  self->args = slots + 1;
-  self->nargs = nargs;
-  self->ntotal = total;
-  self->kwnames = Py_XNewRef(kwnames);
-  return true;
+  return slots;
 }
 
 void warn_never_awaited(CallFrame* self) {

@@ -3,7 +3,7 @@
 // The first step admits, calls the function and steps what it returned; as long as the function doesn't
 // suspend, all of it happens in that one step and no Python frame stands between the caller and the function.
 // Results, errors, close() and collection all end in settling the run, exactly once.
-#include "call_frame.hpp"
+#include "call_type.hpp"
 #include "errors.hpp"
 #include "guard.hpp"
 

@@ -12,7 +12,7 @@
 #include <new>
 #include <utility>
 
-#include "call_frame.hpp"
+#include "call_type.hpp"
 #include "guard.hpp"
 #include "policy_layer.hpp"
 #include "py_ref.hpp"

@@ -10,7 +10,7 @@
 #include <utility>
 
 #include "asgi_scope.hpp"
-#include "call_frame.hpp"
+#include "call_type.hpp"
 #include "py_ref.hpp"
 #include "request_gate.hpp"
 

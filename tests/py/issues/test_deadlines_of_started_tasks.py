@@ -13,14 +13,25 @@ async def settle():
         await asyncio.sleep(0)
 
 
-async def test_a_task_that_outlives_the_block_is_still_bounded(clock):
-    async def child():
-        async with deadline(100.0, clock=clock):
+@pytest.fixture
+def bounded(clock):
+    """Starts a task whose own deadline, in so many seconds, is all that it waits for."""
+
+    async def child(seconds):
+        async with deadline(seconds, clock=clock):
             await asyncio.Event().wait()
 
-    async with deadline(5.0, clock=clock):
-        task = asyncio.create_task(child())
+    async def start(seconds):
+        task = asyncio.create_task(child(seconds))
         await settle()
+        return task
+
+    return start
+
+
+async def test_a_task_that_outlives_the_block_is_still_bounded(clock, bounded):
+    async with deadline(5.0, clock=clock):
+        task = await bounded(100.0)
     clock.advance(4.0)
     await settle()
     assert not task.done()
@@ -29,14 +40,9 @@ async def test_a_task_that_outlives_the_block_is_still_bounded(clock):
         await task
 
 
-async def test_a_shorter_one_inside_of_it_holds(clock):
-    async def child():
-        async with deadline(2.0, clock=clock):
-            await asyncio.Event().wait()
-
+async def test_a_shorter_one_inside_of_it_holds(clock, bounded):
     async with deadline(5.0, clock=clock):
-        task = asyncio.create_task(child())
-        await settle()
+        task = await bounded(2.0)
         clock.advance(2.5)
         with pytest.raises(CallTimeoutError):
             await task

@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import aiohttp
 
-from http_checks import Answer, Check, Finding, answers, fetch, lacking, named, refuses
+from http_checks import Answer, Check, Finding, answers, ask, fetch, lacking, named, refuses
 
 RECOVERY_PAUSE = 0.05
 BREAKER = "ollama"
@@ -66,7 +66,7 @@ async def hides_hosts(session: aiohttp.ClientSession) -> Finding:
 
 async def counts_caches(session: aiohttp.ClientSession) -> Finding:
     """Each cache has its figures, Redis has them or is unavailable, and the overall ones add up."""
-    body = (await fetch(session, "GET", "/api/metrics/cache")).body
+    body = (await ask(session, "GET", "/api/metrics/cache")).body
     caches = dict(body["caches"])
     redis = caches.pop("redis")
     missing = [name for name in ("ollama_responses", "nlp_processor") if lacking(caches.get(name), CACHE)]
@@ -84,7 +84,7 @@ async def counts_caches(session: aiohttp.ClientSession) -> Finding:
 async def opens_on_demand(session: aiohttp.ClientSession) -> Finding:
     """A fresh breaker opens after the failures asked for, and refuses the next call."""
     path = "/api/test/circuit-breaker/trigger-failure/validation?failure_count=3"
-    body = (await fetch(session, "POST", path)).body or {}
+    body = (await ask(session, "POST", path)).body
     tries = body.get("test_results", [])
     states = [each["state"] for each in tries]
     passed = body.get("final_state") == "open" and body.get("failure_count") == 3  # noqa: PLR2004 - as asked for
@@ -95,7 +95,7 @@ async def opens_on_demand(session: aiohttp.ClientSession) -> Finding:
 
 async def lists_states(session: aiohttp.ClientSession) -> Finding:
     """The status route has each breaker with its four figures."""
-    body = (await fetch(session, "GET", "/api/test/circuit-breaker/status")).body
+    body = (await ask(session, "GET", "/api/test/circuit-breaker/status")).body
     keys = {"state", "failure_count", "success_count", "last_failure_time"}
     short = [name for name, figures in body.items() if lacking(figures, keys)]
     return Finding(
@@ -107,7 +107,7 @@ async def lists_states(session: aiohttp.ClientSession) -> Finding:
 
 async def tells_strictly(session: aiohttp.ClientSession) -> Finding:
     """While a breaker is open the health route is 503 when asked strictly, and 200 again after a reset."""
-    await fetch(session, "POST", f"/api/test/circuit-breaker/trigger-failure/{BREAKER}?failure_count=3")
+    await ask(session, "POST", f"/api/test/circuit-breaker/trigger-failure/{BREAKER}?failure_count=3")
     asked = [await fetch(session, "GET", f"/circuit-breakers/health{query}") for query in ("?strict=1", "")]
     reset = await fetch(session, "POST", f"/api/test/circuit-breaker/reset/{BREAKER}")
     asked.append(await fetch(session, "GET", "/circuit-breakers/health?strict=1"))
@@ -122,13 +122,13 @@ def recovers(within: float) -> Check:
     """Return a check that a live breaker opens after three failures, and closes by itself in so many seconds."""
 
     async def check(session: aiohttp.ClientSession) -> Finding:
-        await fetch(session, "POST", f"/api/test/circuit-breaker/trigger-failure/{BREAKER}?failure_count=3")
+        await ask(session, "POST", f"/api/test/circuit-breaker/trigger-failure/{BREAKER}?failure_count=3")
         state, answered_by = "unknown", "nobody"
         end = asyncio.get_running_loop().time() + within
         while state != "closed" and asyncio.get_running_loop().time() < end:
             task = {"input": f"recovery {uuid4().hex}"}
             run = await fetch(session, "POST", "/api/agents/research/run", task)
-            state = (await fetch(session, "GET", "/api/test/circuit-breaker/status")).body[BREAKER]["state"]
+            state = (await ask(session, "GET", "/api/test/circuit-breaker/status")).body[BREAKER]["state"]
             answered_by = _who_answered(run)
             await asyncio.sleep(RECOVERY_PAUSE)
         seen = f"{BREAKER} is {state}, its last call was answered by {answered_by}"
@@ -226,7 +226,7 @@ async def reaches_all(session: aiohttp.ClientSession) -> Finding:
 
 async def reports_all(session: aiohttp.ClientSession) -> Finding:
     """The comprehensive report has every component, and a score that is the sum of its named checks."""
-    body = (await fetch(session, "GET", "/api/metrics/comprehensive")).body
+    body = (await ask(session, "GET", "/api/metrics/comprehensive")).body
     components, details = body["components"], body["score_details"]
     missing = [name for name, keys in COMPONENTS.items() if lacking(components.get(name), keys)]
     missing += lacking(body["performance"], {"response_time_ms", "throughput_rps", "success_rate"})

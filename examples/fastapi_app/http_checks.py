@@ -53,13 +53,26 @@ async def fetch(
         )
 
 
+class RefusedError(ValueError):
+    """A request that a check can't do without was not answered with 200."""
+
+
+async def ask(session: aiohttp.ClientSession, method: str, path: str, body: object = None) -> Answer:
+    """Send one request and return its answer; raises RefusedError for another status than 200."""
+    answer = await fetch(session, method, path, body)
+    if answer.status != HTTPStatus.OK:
+        raise RefusedError(f"{method} {path} is answered with {answer.status}")
+    return answer
+
+
 async def checked(check: Check, session: aiohttp.ClientSession) -> Finding:
     """Run one check; an answer that it can't even read is a finding too."""
     try:
         return await check(session)
     except (LookupError, TypeError, ValueError, AttributeError, TimeoutError, aiohttp.ClientError) as error:
         name = getattr(check, "__name__", "check").replace("_", " ")
-        return Finding(name, passed=False, seen=f"{type(error).__name__}: {error}")
+        seen = str(error) if isinstance(error, RefusedError) else f"{type(error).__name__}: {error}"
+        return Finding(name, passed=False, seen=seen)
 
 
 def named(name: str, check: Check) -> Check:

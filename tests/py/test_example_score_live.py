@@ -19,6 +19,7 @@ from validate_100_score import parse
 
 __all__ = ["postgres_server", "redis_server"]
 
+ADMIN_TOKEN = "a-token-for-the-tests-of-this-server"  # noqa: S105 - it opens nothing else
 WORK = "agents, workflows and commands run"
 LOAD = ("--seconds", "3", "--speed", "30", "--recovery", "60")
 SETTINGS = {"recovery_timeout": "0.2", "check_interval": "0.1"}
@@ -151,6 +152,19 @@ def test_pool_allocator_test_routes_and_batchers_that_are_switched_off_or_idle_a
     assert "mounted False" in verdict.lost["breaker_testing"]
     assert "openings 0" in verdict.lost["circuit_breakers"]
     assert "llm_batcher 0." in verdict.lost["request_batching"]
+    unmounted = "trigger-failure/ollama?failure_count=3 is answered with 404"
+    assert unmounted in verdict.failed["a live breaker recovers"]
+
+
+def test_a_server_that_wants_an_admins_token_gets_it_from_the_environment(monkeypatch):
+    settings = {"environment": "production", "test_endpoints": "1", "admin_token": ADMIN_TOKEN}
+    with example_server(**settings) as program:
+        without = validate(program, *SHORT)
+        monkeypatch.setenv("RESILIENCE_ADMIN_TOKEN", ADMIN_TOKEN)
+        admitted = validate(program, "--seconds", "0.5")
+    assert without.failed["opens on demand"].endswith("is answered with 401")
+    assert "triggered_openings 0" in without.lost["breaker_testing"]
+    assert admitted.wrong <= {"cache_hit_rate"}, admitted.printed
 
 
 @contextlib.contextmanager

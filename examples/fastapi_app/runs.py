@@ -99,8 +99,10 @@ def attach(app: FastAPI, services: Services) -> None:
         try:
             yield
         finally:
-            await services.runs.close()
-            await database.close()
+            try:
+                await services.runs.close()
+            finally:
+                await database.close()  # whatever became of the records: its threads hold up the process
 
     services.while_running(running)
     app.include_router(router)

@@ -1,10 +1,17 @@
 """What the example keeps of its runs: in SQLite, in PostgreSQL, and while the database is away."""
 
+import asyncio
 import sqlite3
+import threading
 import time
 
 import pytest
+from fastapi import FastAPI
 
+import runs as runs_part
+from resilience.fastapi import install
+from services import Services
+from settings import Settings
 from support.example import Program, example_server
 from support.postgres_server import postgres_server  # noqa: F401 - a fixture
 
@@ -104,3 +111,23 @@ def test_runs_are_kept_in_postgresql_and_its_restart_fails_none(postgres_server)
         health = program.get("/health").json()["dependencies"]["database"]
         assert health["figures"]["kind"] == "postgresql"
         assert "127.0.0.1" not in str(health)
+
+
+async def test_a_server_that_may_not_write_its_last_records_closes_the_database_nevertheless(
+    tmp_path, monkeypatch
+):
+    monkeypatch.delenv("DATABASE_URL", raising=False)
+    app, before = FastAPI(), set(threading.enumerate())
+    services = Services(Settings(data_folder=tmp_path, _env_file=None), install(app))
+    runs_part.attach(app, services)
+
+    async def cut_off():
+        raise asyncio.CancelledError  # as when the time for closing is over
+
+    services.runs.close = cut_off
+    with pytest.raises(asyncio.CancelledError):
+        async with services.running():
+            assert await services.runs.newest(1) == []
+    for thread in set(threading.enumerate()) - before:
+        await asyncio.to_thread(thread.join, 30)  # the process would wait for it as well
+        assert not thread.is_alive()

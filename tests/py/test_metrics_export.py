@@ -1,6 +1,7 @@
 """`GET /metrics`: the text format, every part in it, bounded series, and several workers as one."""
 
 import asyncio
+import errno
 import json
 import os
 import shutil
@@ -131,6 +132,19 @@ def test_counters_of_a_worker_that_is_gone_stay_and_its_gauges_go(tmp_path):
     restarted = WorkerShare(folder)
     assert [path.name for path in folder.glob("*.json")] == ["gone.json"]
     assert numbers(restarted.merged([counter(2)])) == {"jobs": 26}
+
+
+def test_a_worker_starts_on_a_full_disk(tmp_path, monkeypatch):
+    share = WorkerShare(tmp_path / "m")
+    publish_as(share, tmp_path / "m", GONE_PID, [counter(5)])
+
+    def full(path, families):
+        raise OSError(errno.ENOSPC, "on purpose")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(_workers, "_write", full)
+        started_meanwhile = WorkerShare(tmp_path / "m")
+    assert numbers(started_meanwhile.merged([counter(2)])) == {"jobs": 7}
 
 
 def test_a_worker_whose_process_id_was_given_out_again_is_gone(tmp_path):

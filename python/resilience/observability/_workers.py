@@ -61,7 +61,10 @@ class WorkerShare:
         self._folder = folder
         process = os.getpid()
         self._own = folder / f"{process}-{started(process)}-{time.time_ns()}.json"
-        self._fold_gone()
+        with contextlib.suppress(
+            OSError
+        ):  # a full disk; they are read one by one until the next worker folds them
+            self._fold_gone()
 
     def publish(self, families: Iterable[Family]) -> None:
         """Write this worker's snapshot, at once or not at all.

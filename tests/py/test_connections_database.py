@@ -19,7 +19,7 @@ from support.storm import CancelStorm
 @pytest.fixture(params=["sqlite:///{file}", "sqlite://:memory:", "sqlite+aiosqlite:///{file}"])
 async def pool(request, tmp_path):
     dsn = request.param.format(file=tmp_path / "test.db")
-    async with DatabasePool(dsn, size=4) as database:
+    async with DatabasePool(dsn, size=4, pool_timeout=60) as database:
         await database.write("create table log (id integer)")
         yield database
 

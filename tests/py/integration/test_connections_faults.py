@@ -58,7 +58,7 @@ async def test_a_kept_connection_that_was_half_closed_is_not_used_again(library,
 
 
 async def test_a_black_hole_ends_with_the_read_timeout(library, proxy):
-    async with Client(library, ConnectionConfig(http_read_timeout=0.05)) as client:
+    async with Client(library, ConnectionConfig(http_read_timeout=1.0)) as client:
         proxy.black_hole = True
         with pytest.raises(Exception, match=r".*"):
             await client.get(f"{proxy.url}/echo/x")

@@ -10,6 +10,7 @@ import pytest
 import sqlalchemy
 
 from resilience import BulkheadFullError, CircuitBreaker, ResilienceError, State
+from resilience.connections import DatabasePool
 from support.database_load import CALLS, pool_with_log, resize_under_load
 from support.postgres_server import postgres_server  # noqa: F401 - a fixture
 from support.storm import CancelStorm
@@ -42,7 +43,16 @@ def breaker(kind, **settings):
 @pytest.fixture(params=["postgresql", "postgresql+asyncpg"])
 async def pool(request, postgres_server):  # noqa: F811 - pytest's way
     async with pool_with_log(
-        postgres_server, request.param, recovery=RECOVERY, statement_timeout=0.5
+        postgres_server, request.param, recovery=RECOVERY, statement_timeout=60
+    ) as database:
+        yield database
+
+
+@pytest.fixture
+async def impatient(pool):
+    """Another pool of the same table, that gives a statement little time."""
+    async with DatabasePool(
+        pool._dsn, size=5, statement_timeout=1, connect_timeout=1, attempts=2
     ) as database:
         yield database
 
@@ -105,10 +115,10 @@ async def test_a_mistake_in_a_statement_counts_for_no_breaker(pool):
     assert pool.stats()["breakers"] == {"read": "closed", "write": "closed", "connect": "closed"}
 
 
-async def test_a_statement_that_takes_too_long_is_stopped(pool):
+async def test_a_statement_that_takes_too_long_is_stopped(impatient):
     with raises(asyncpg.QueryCanceledError):
-        await pool.read("select pg_sleep(60)")
-    assert pool.stats()["in_use"] == 0
+        await impatient.read("select pg_sleep(600)")
+    assert impatient.stats()["in_use"] == 0
 
 
 async def test_terminated_backends_are_replaced_and_nothing_is_written_twice(pool):
@@ -198,18 +208,24 @@ async def test_resizing_under_load_loses_no_call(pool):
     assert await written(pool) == list(range(CALLS))
 
 
-async def test_a_frozen_server_blocks_nobody_for_long_and_nothing_is_written_twice(pool, postgres_server):  # noqa: F811
-    await pool.write("insert into log values (1)")
+async def test_a_frozen_server_blocks_nobody_for_long_and_nothing_is_written_twice(
+    pool,
+    impatient,
+    postgres_server,  # noqa: F811
+):
+    for name in ("read_breaker", "write_breaker", "connect_breaker"):
+        setattr(impatient, name, getattr(pool, name))  # they recover soon
+    await impatient.write("insert into log values (1)")
     postgres_server.freeze()
     try:
         for number in (2, 3):
             with pytest.raises(OUTAGES):
-                await pool.write("insert into log values ($1)", number)
+                await impatient.write("insert into log values ($1)", number)
         with pytest.raises(OUTAGES):
-            await pool.read("select 1")
+            await impatient.read("select 1")
     finally:
         postgres_server.thaw()
-    assert await recovered(pool, time.monotonic()) >= 0
+    assert await recovered(impatient, time.monotonic()) >= 0
     numbers = [number for number in await written(pool) if number > 0]
     assert len(numbers) == len(set(numbers))
     assert 1 in numbers

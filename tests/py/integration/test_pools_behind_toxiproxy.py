@@ -40,7 +40,7 @@ async def outcomes(calls):
 @poisoned
 async def test_redis_callers_get_their_own_answer_or_an_error(toxiproxy, redis_server, toxic, attributes):  # noqa: F811
     port = toxiproxy.between(f"redis-{toxic}", redis_server.port)
-    config = ConnectionConfig(redis_pool_size=4, redis_timeout=0.3)
+    config = ConnectionConfig(redis_pool_size=4, redis_timeout=1.5, redis_pool_timeout=60)
     async with ConnectionManager(config, redis_url=f"redis://127.0.0.1:{port}/0") as pools:
         toxiproxy.add(f"redis-{toxic}", toxic, **attributes)
         texts = [f"text-{number:03}".encode() for number in range(16)]
@@ -63,11 +63,13 @@ async def test_rows_are_written_at_most_once_and_what_was_acknowledged_is_there(
 ):
     port = toxiproxy.between(f"postgres-{toxic}", postgres_server.port)
     dsn = f"postgresql://tester@127.0.0.1:{port}/postgres"
-    async with DatabasePool(dsn, size=4, statement_timeout=0.3, connect_timeout=1, attempts=2) as pool:
+    limits = {"pool_timeout": 60, "statement_timeout": 1.5, "connect_timeout": 1.5, "attempts": 2}
+    async with DatabasePool(postgres_server.dsn) as plain, DatabasePool(dsn, size=4, **limits) as pool:
         for breaker in (pool.read_breaker, pool.write_breaker, pool.connect_breaker):
             breaker.metrics_only()
-        await pool.write("drop table if exists log")
-        await pool.write("create table log (id int)")
+        await plain.write("drop table if exists log")
+        await plain.write("create table log (id int)")
+        await pool.check()
         toxiproxy.add(f"postgres-{toxic}", toxic, **attributes)
         found = await outcomes([pool.write("insert into log values ($1)", number) for number in range(8)])
         acknowledged = {number for number, each in enumerate(found) if not isinstance(each, BaseException)}

@@ -1,6 +1,7 @@
 """Redis and PostgreSQL pools over a network that delays, resets, refuses, half-closes and swallows connections."""
 
 import asyncio
+import contextlib
 
 import asyncpg
 import pytest
@@ -31,11 +32,16 @@ async def redis_proxy(redis_server):  # noqa: F811 - pytest's way
         yield proxy
 
 
+@contextlib.asynccontextmanager
+async def pools_behind(proxy, patience=30):
+    config = ConnectionConfig(redis_pool_size=4, redis_timeout=patience, redis_pool_timeout=60)
+    async with ConnectionManager(config, redis_url=f"redis://127.0.0.1:{proxy.port}/0") as manager:
+        yield manager
+
+
 @pytest.fixture
 async def pools(redis_proxy):
-    config = ConnectionConfig(redis_pool_size=4, redis_timeout=0.2, redis_pool_timeout=30)
-    url = f"redis://127.0.0.1:{redis_proxy.port}/0"
-    async with ConnectionManager(config, redis_url=url) as manager:
+    async with pools_behind(redis_proxy) as manager:
         await manager.warm(connections=2)
         yield manager
 
@@ -45,7 +51,7 @@ TEXTS = [str(number).encode() for number in range(12)]
 
 async def answers_when_settled(pools):
     """Ask until every answer comes; who has a broken connection may learn of it, but gets no other's answer."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(120):
         while True:
             answers = await asyncio.gather(
                 *(pools.redis.echo(text) for text in TEXTS), return_exceptions=True
@@ -68,14 +74,15 @@ async def test_redis_connections_that_were_broken_off_are_not_used_again(pools, 
     assert await answers_when_settled(pools) == TEXTS
 
 
-async def test_a_redis_that_swallows_everything_costs_the_timeout_and_no_place(pools, redis_proxy):
-    redis_proxy.black_hole = True
-    with pytest.raises(REDIS_TROUBLE):
-        await pools.redis.echo("lost")
-    assert pools.stats()["redis"]["in_use"] == 0
-    redis_proxy.black_hole = False
-    redis_proxy.reset()
-    assert await answers_when_settled(pools) == TEXTS
+async def test_a_redis_that_swallows_everything_costs_the_timeout_and_no_place(redis_proxy):
+    async with pools_behind(redis_proxy, patience=0.3) as pools:
+        redis_proxy.black_hole = True
+        with pytest.raises(REDIS_TROUBLE):
+            await pools.redis.echo("lost")
+        assert pools.stats()["redis"]["in_use"] == 0
+        redis_proxy.black_hole = False
+        redis_proxy.reset()
+        assert await answers_when_settled(pools) == TEXTS
 
 
 async def test_a_redis_that_refuses_costs_no_place(pools, redis_proxy):
@@ -97,7 +104,8 @@ async def postgres_proxy(postgres_server):  # noqa: F811 - pytest's way
 @pytest.fixture(params=["postgresql", "postgresql+asyncpg"])
 async def database(request, postgres_proxy):
     dsn = f"{request.param}://tester@127.0.0.1:{postgres_proxy.port}/postgres"
-    async with DatabasePool(dsn, size=4, statement_timeout=0.5, connect_timeout=2) as pool:
+    patience = {"pool_timeout": 60, "statement_timeout": 30, "connect_timeout": 30}
+    async with DatabasePool(dsn, size=4, **patience) as pool:
         for breaker in (pool.read_breaker, pool.write_breaker, pool.connect_breaker):
             breaker.metrics_only()  # the network's faults are looked at, not what breakers make of them
         await pool.write("drop table if exists log")
@@ -154,11 +162,13 @@ async def test_writes_over_a_network_that_resets_at_any_moment_happen_at_most_on
 
 async def test_a_database_that_swallows_everything_costs_a_timeout_and_no_place(database, postgres_proxy):
     await database.write("insert into log values (1)")
-    postgres_proxy.black_hole = True
-    with pytest.raises(DATABASE_TROUBLE):
-        async with database.write() as connection:
-            await connection.execute("insert into log values (2)")
-    assert database.stats()["in_use"] == 0
-    postgres_proxy.black_hole = False
+    async with DatabasePool(database._dsn, size=4, statement_timeout=1, connect_timeout=30) as impatient:
+        await impatient.check()
+        postgres_proxy.black_hole = True
+        with pytest.raises(DATABASE_TROUBLE):
+            async with impatient.write() as connection:
+                await connection.execute("insert into log values (2)")
+        assert impatient.stats()["in_use"] == 0
+        postgres_proxy.black_hole = False
     postgres_proxy.reset()
     assert await rows_of(database) == [1]

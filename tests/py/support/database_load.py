@@ -14,7 +14,7 @@ CALLS = 120
 async def pool_with_log(server, scheme, *, recovery, **settings):
     """Yield a pool of `server` with an empty table `log`, whose breakers recover after `recovery` seconds."""
     dsn = server.dsn.replace("postgresql", scheme, 1)
-    pool = DatabasePool(dsn, size=5, pool_timeout=2, connect_timeout=1, **settings)
+    pool = DatabasePool(dsn, size=5, pool_timeout=60, connect_timeout=60, **settings)
     for name in ("read_breaker", "write_breaker", "connect_breaker"):
         config = getattr(pool, name).config.replace(recovery_timeout=recovery)
         setattr(pool, name, CircuitBreaker.from_config(config, f"log:{name}"))

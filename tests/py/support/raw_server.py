@@ -30,7 +30,7 @@ class RawServer:
         self._pieces = [raw]
 
     async def _serve(self, reader, writer):
-        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError), contextlib.closing(writer):
             head = await reader.readuntil(b"\r\n\r\n")
             length = [line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")]
             await reader.readexactly(int(length[0].split(b":")[1]) if length else 0)
@@ -39,7 +39,6 @@ class RawServer:
                 writer.write(piece)
                 await writer.drain()
                 self.sent += len(piece)
-        writer.close()
         with contextlib.suppress(OSError):
             await writer.wait_closed()
 

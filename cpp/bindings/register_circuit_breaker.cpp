@@ -176,14 +176,25 @@ void method(const char* name, Function function, Extra... extra) {
   py::setattr(type, name, py::cpp_function(function, py::name(name), py::is_method(type), extra...));
 }
 
-void register_methods() {
+// What it is made of, and the outcomes of calls that run without the native guard.
+void register_setup_and_calls() {
   method("_set_up", set_up, py::arg("name"), py::arg("settings"), py::arg("clock"));
   method("_set_rules", set_rules, py::arg("failure_on"), py::arg("ignore"), py::arg("failure_result"),
          py::arg("fallback"), py::arg("has_fallback"));
+  method(
+      "_change_settings",
+      [](const py::object& self, const std::shared_ptr<Settings>& settings) {
+        layer(self).machine->reconfigure(SharedSettings(settings));
+      },
+      py::arg("settings"));
   method("_listen", [](const py::object& self, bool on) { layer(self).listening = on; }, py::arg("on"));
   method("_admit", try_admit);
   method("_settle", settle_admitted, py::arg("token"), py::arg("error"), py::arg("released"));
   method("_record", record_elsewhere, py::arg("seconds"), py::arg("error"));
+}
+
+// What it tells of itself.
+void register_figures() {
   method("_snapshot", snapshot);
   method("_state", [](const py::object& self) {
     const BreakerLayer& own = layer(self);
@@ -206,6 +217,11 @@ void register_methods() {
     const double when = layer(self).last_failure_time;
     return when < 0.0 ? py::object(py::none()) : py::object(py::float_(when));
   });
+  method("_bytes", [](const py::object& self) { return layer(self).machine->bytes(); });
+}
+
+// What changes its state from outside.
+void register_commands() {
   method("_clear_last_failure", [](const py::object& self) { layer(self).last_failure_time = -1.0; });
   method("_reset_state", [](const py::object& self) {
     return apply(self, [](CircuitBreaker& breaker, Nanos now) { return breaker.reset(now); });
@@ -236,13 +252,6 @@ void register_methods() {
     return apply(self, [](CircuitBreaker& breaker, Nanos now) { return breaker.health_succeeded(now); });
   });
   method("_hold_open", [](const py::object& self) { layer(self).machine->hold_open(); });
-  method(
-      "_change_settings",
-      [](const py::object& self, const std::shared_ptr<Settings>& settings) {
-        layer(self).machine->reconfigure(SharedSettings(settings));
-      },
-      py::arg("settings"));
-  method("_bytes", [](const py::object& self) { return layer(self).machine->bytes(); });
 }
 
 }  // namespace
@@ -254,7 +263,9 @@ void register_circuit_breaker(py::module_& module) {
   py::class_<Settings, std::shared_ptr<Settings>>(module, "CircuitBreakerSettings",
                                                   "Checked settings, shared by breakers of one kind.")
       .def(py::init(&make_settings), py::arg("given"));
-  register_methods();
+  register_setup_and_calls();
+  register_figures();
+  register_commands();
 }
 
 }  // namespace resilience::bindings

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import fcntl
 import multiprocessing
 import os
 import signal
@@ -249,6 +250,36 @@ def test_only_one_worker_speaks_to_the_supervisor(folder):
         sibling.stdin.close()
     assert leading.count() == 1
     leading.close()
+
+
+def test_the_folder_is_locked_while_a_worker_is_in_it_which_keeps_cleaners_of_temporary_files_away(folder):
+    first, second = WorkerProcesses(os.getpid(), folder), WorkerProcesses(os.getpid(), folder.with_name("b"))
+    cleaner = os.open(folder, os.O_RDONLY)
+    with pytest.raises(BlockingIOError):
+        fcntl.flock(cleaner, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    first.close()
+    fcntl.flock(cleaner, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    os.close(cleaner)
+    second.close()
+    assert list(folder.parent.iterdir()) == []
+
+
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # 3.12 warns of forks beside threads
+def test_a_forked_child_that_ends_leaves_its_parent_counted(folder):
+    program = """
+import os, sys
+from pathlib import Path
+from resilience.allocator import WorkerProcesses
+workers = WorkerProcesses(os.getpid(), Path(sys.argv[1]))
+if os.fork() == 0:
+    sys.exit()  # by way of what is registered for the interpreter's end
+os.wait()
+print(workers.count())
+"""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "python")}
+    command = [sys.executable, "-c", program, str(folder)]
+    assert subprocess.check_output(command, env=environment, text=True) == "1\n"
+    assert not folder.exists()
 
 
 def test_a_folder_open_to_others_is_refused(folder):

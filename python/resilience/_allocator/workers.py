@@ -14,6 +14,7 @@ import sys
 import weakref
 from pathlib import Path
 
+from resilience import _fork
 from resilience._worker_folder import make_private, remove_left_behind, shared_by_workers
 
 if sys.platform != "win32":
@@ -46,10 +47,10 @@ class WorkerProcesses:
             remove_left_behind("workers")
         self._folder = folder if folder is not None else shared_by_workers("workers", supervisor)
         self._own = self._folder / f"{os.getpid()}{_SUFFIX}"
-        self._held = [_join(self._own)]
+        self._held = _join(self._own)
         self._leads = False
         self._resizing = asyncio.Lock()
-        self._finalizer = weakref.finalize(self, _leave, self._own, self._held)
+        self._finalizer = weakref.finalize(self, _leave, self._own, self._held, _fork.forks)
 
     def count(self) -> int:
         """Return how many workers serve."""
@@ -116,14 +117,21 @@ def _takes_orders(process: int) -> bool:
     return all(caught >> (each - 1) & 1 for each in (signal.SIGTTIN, signal.SIGTTOU))
 
 
-def _join(own: Path) -> int:
-    """Make this worker's file, and the folder when it is missing; again when a sibling that left removed it."""
+def _join(own: Path) -> list[int]:
+    """Make this worker's file, and the folder when it is missing; again when a sibling that left removed it.
+
+    The folder is locked as well: so systemd-tmpfiles, which removes old files, knows that it is to be let be.
+    """
     while True:
         make_private(own.parent, "workers'")
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(FileNotFoundError), contextlib.ExitStack() as opened:
+            folder = os.open(own.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            opened.callback(os.close, folder)
+            fcntl.flock(folder, fcntl.LOCK_SH)
             descriptor = _locked_file(own)
             assert descriptor is not None  # noqa: S101 - it waited for it
-            return descriptor
+            opened.pop_all()
+            return [folder, descriptor]
 
 
 def _locked_file(path: Path, *, wait: bool = True) -> int | None:
@@ -157,8 +165,10 @@ def _is_held(path: Path) -> bool:
     return False
 
 
-def _leave(own: Path, held: list[int]) -> None:
+def _leave(own: Path, held: list[int], forks: int) -> None:
     """Give up file and locks, and remove the folder when nobody is left in it."""
+    if forks != _fork.forks:
+        return  # it is the parent's
     own.unlink(missing_ok=True)
     with contextlib.suppress(OSError):  # a sibling joins or leaves at this moment
         if not any(_is_held(path) for path in own.parent.glob("*" + _SUFFIX)):

@@ -4,6 +4,7 @@ import contextlib
 import json
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 _SCRIPT = Path(__file__).with_name("local_upstream.py")
@@ -20,6 +21,7 @@ class LocalUpstream:
         self._arguments = arguments
         self._process: subprocess.Popen[bytes] | None = None
         self._port = 0
+        self._changing = threading.Lock()
 
     @property
     def url(self) -> str:
@@ -29,12 +31,16 @@ class LocalUpstream:
     @property
     def is_alive(self) -> bool:
         """Whether the process runs."""
-        return self._process is not None and self._process.poll() is None
+        process = self._process  # another thread may end it
+        return process is not None and process.poll() is None
 
     def start(self) -> None:
         """Start it, on the port it had before; returns once it listens."""
-        if self.is_alive:
-            return
+        with self._changing:
+            if not self.is_alive:
+                self._process = self._started()
+
+    def _started(self) -> subprocess.Popen[bytes]:
         command = [sys.executable, str(_SCRIPT), "--owned", "--port", str(self._port), *self._arguments]
         # a group of its own: Ctrl-C in a terminal is for the server, which needs it until its last request is done
         process = subprocess.Popen(  # noqa: S603 - our own script
@@ -45,15 +51,17 @@ class LocalUpstream:
         if not line:
             raise RuntimeError(f"the local upstream ended with {process.wait()} instead of listening")
         self._port = int(json.loads(line)["port"])
-        self._process = process
+        return process
 
     def kill(self) -> None:
         """Kill it at once, as a crash would."""
-        self._end(kill=True)
+        with self._changing:
+            self._end(kill=True)
 
     def stop(self) -> None:
         """Ask it to stop, and make sure of it."""
-        self._end(kill=False)
+        with self._changing:
+            self._end(kill=False)
 
     def _end(self, *, kill: bool) -> None:
         process, self._process = self._process, None

@@ -5,14 +5,13 @@ minute is in neither. A request waits that long before any code that could time 
 """
 
 import asyncio
-import contextlib
 import statistics
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 
 from fastapi import FastAPI
 
-from services import Services
+from services import Services, in_background
 
 INTERVAL = 0.1  # as often as the gauge measures
 SPAN = 60.0
@@ -57,15 +56,4 @@ def attach(_app: FastAPI, services: Services) -> None:
     """Watch while the server runs."""
     watch = services.loop_watch = LoopWatch(services.resilience.lag)
     services.figures["event_loop"] = watch.figures
-
-    @contextlib.asynccontextmanager
-    async def running() -> AsyncIterator[None]:
-        task = asyncio.create_task(watch.watch(), name="loop-watch")
-        try:
-            yield
-        finally:
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
-
-    services.while_running(running)
+    services.while_running(lambda: in_background(watch.watch(), "loop-watch"))

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator
 from fastapi import FastAPI
 
 from resilience.connections import ConnectionManager
-from services import Services
+from services import Services, in_background
 
 ROUNDS = 40
 PROBE_INTERVAL, RETRY_INTERVAL = 300.0, 10.0
@@ -57,12 +57,7 @@ def attach(_app: FastAPI, services: Services) -> None:
     @contextlib.asynccontextmanager
     async def running() -> AsyncIterator[None]:
         await probe.measure()
-        task = asyncio.create_task(repeat(), name="pooling-probe")
-        try:
+        async with in_background(repeat(), "pooling-probe"):
             yield
-        finally:
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
 
     services.while_running(running)

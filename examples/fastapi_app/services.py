@@ -6,8 +6,9 @@ services, and hands `services.while_running` a context manager for whatever has 
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -41,6 +42,18 @@ PUBLIC_FOR_A_MINUTE = "public, max-age=60"
 
 Runner = Callable[[], AbstractAsyncContextManager[object]]
 Figures = Callable[[], Mapping[str, Any]]
+
+
+@contextlib.asynccontextmanager
+async def in_background(work: Coroutine[Any, Any, None], name: str) -> AsyncIterator[None]:
+    """Do endless work in a task of this name, which is cancelled at the end."""
+    task = asyncio.create_task(work, name=name)
+    try:
+        yield
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
 
 
 @dataclass(slots=True)

@@ -144,6 +144,7 @@ py::dict snapshot(const py::object& self) {
   result["calls"] = now.window.calls;
   result["failures"] = now.window.failures;
   result["slow"] = now.window.slow;
+  result["cancelled"] = now.window.cancelled;
   result["consecutive_failures"] = now.consecutive_failures;
   result["retry_after"] = seconds_or_none(now.retry_after);
   const BreakerTotals& totals = now.totals;
@@ -203,7 +204,7 @@ void register_figures() {
   method("_window", [](const py::object& self) {
     const BreakerLayer& own = layer(self);
     const WindowCounts counts = own.machine->window(own.time.now());
-    return py::make_tuple(counts.calls, counts.failures, counts.slow);
+    return py::make_tuple(counts.calls, counts.failures, counts.cancelled);
   });
   method("_unix_time", [](const py::object& self) { return layer(self).time.clock().unix_time(); });
   method("_opened_until", [](const py::object& self) {

@@ -108,7 +108,7 @@ CircuitBreaker::Counted CircuitBreaker::count(Stripe& stripe, Outcome outcome, b
   if ((failure || slow) && !window_troubled_.load(std::memory_order_relaxed)) {
     window_troubled_.store(true, std::memory_order_relaxed);
   }
-  const bool first = stripe.add(failure, slow, now);
+  const bool first = stripe.add(failure, slow, now, outcome == Outcome::kCancelled);
   if (outcome != Outcome::kCancelled) {
     stripe.latency.record(duration);
   }

@@ -10,7 +10,7 @@ WindowCounts TimeWindow::bucket(std::size_t index) const noexcept {
     return (*wide_)[index];
   }
   const Narrow& narrow = narrow_[index];
-  return {narrow.calls, narrow.failures, narrow.slow};
+  return {narrow.calls, narrow.failures, narrow.slow, narrow.cancelled};
 }
 
 TimeWindow::Wide& TimeWindow::widen() noexcept {

@@ -245,9 +245,9 @@ class CircuitBreaker(ProbedBreaker):
 
     @property
     def success_count(self) -> int:
-        """Calls in the window that didn't fail."""
-        calls, failures, _slow = self._window()
-        return int(calls) - int(failures)
+        """Successes in the window."""
+        calls, failures, cancelled = self._window()
+        return int(calls) - int(failures) - int(cancelled)
 
     @property
     def last_failure_time(self) -> float | None:
@@ -273,7 +273,7 @@ class CircuitBreaker(ProbedBreaker):
             "name": self._name,
             "state": STATES[now["state"]].value,
             "failure_count": failures,
-            "success_count": calls - failures,
+            "success_count": calls - failures - now["cancelled"],
             "last_failure_time": self.last_failure_time,
             "consecutive_failures": now["consecutive_failures"],
             "failure_rate": failures / calls if calls else 0.0,

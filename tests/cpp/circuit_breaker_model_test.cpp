@@ -53,6 +53,7 @@ class Schedule {
     EXPECT_EQ(seen.window.calls, expected.calls);
     EXPECT_EQ(seen.window.failures, expected.failures);
     EXPECT_EQ(seen.window.slow, expected.slow);
+    EXPECT_EQ(seen.window.cancelled, expected.cancelled);
     EXPECT_EQ(seen.consecutive_failures, model_.consecutive);
     const BreakerTotals& a = seen.totals;
     const BreakerTotals& b = model_.totals;

@@ -1,5 +1,7 @@
 """What counts as a failure, and what answers instead of a rejection."""
 
+import asyncio
+
 import pytest
 
 from resilience import (
@@ -116,3 +118,25 @@ async def test_a_fallback_function_gets_the_calls_arguments(clock):
     assert await fetch("k", region="eu") == "stale k eu"
     with pytest.raises(TypeError, match="async fallback"):
         breaker(lambda: 1)
+
+
+@pytest.mark.parametrize("window", [{}, {"window_calls": 20}])
+async def test_a_slow_call_that_was_cancelled_is_neither_success_nor_failure(clock, window):
+    breaker = CircuitBreaker(
+        clock=clock, slow_call_duration=1.0, slow_call_rate_threshold=0.5, minimum_calls=10, **window
+    )
+
+    async def hang():
+        await asyncio.Event().wait()
+
+    for _ in range(10):
+        call = asyncio.create_task(breaker.call(hang))
+        await asyncio.sleep(0)
+        clock.advance(1.0)
+        call.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await call
+    assert breaker.state is State.OPEN
+    assert (breaker.failure_count, breaker.success_count) == (0, 0)
+    stats = breaker.get_stats()
+    assert (stats["failure_count"], stats["success_count"], stats["slow_call_count"]) == (0, 0, 10)

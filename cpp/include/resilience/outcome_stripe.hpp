@@ -42,12 +42,12 @@ struct OutcomeStripe {
         count_window(window_calls == 0 ? nullptr : std::make_unique<CountWindow>(window_calls)) {}
 
   // True when the outcome is the first of its bucket.
-  bool add(bool failure, bool slow, Nanos now) {
+  bool add(bool failure, bool slow, Nanos now, bool cancelled = false) {
     if (count_window) {
-      count_window->add(failure, slow);
+      count_window->add(failure, slow, cancelled);
       return false;
     }
-    return time_window.add(now, failure, slow);
+    return time_window.add(now, failure, slow, cancelled);
   }
   const WindowCounts& expire(Nanos now) {
     return count_window ? count_window->counts() : time_window.expire(now);

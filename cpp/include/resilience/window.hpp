@@ -18,17 +18,20 @@ struct WindowCounts {
   std::uint32_t calls = 0;
   std::uint32_t failures = 0;
   std::uint32_t slow = 0;
+  std::uint32_t cancelled = 0;  // neither successes nor failures; in here because they were slow
 
   WindowCounts& operator+=(const WindowCounts& other) noexcept {
     calls += other.calls;
     failures += other.failures;
     slow += other.slow;
+    cancelled += other.cancelled;
     return *this;
   }
   WindowCounts& operator-=(const WindowCounts& other) noexcept {
     calls -= other.calls;
     failures -= other.failures;
     slow -= other.slow;
+    cancelled -= other.cancelled;
     return *this;
   }
 };
@@ -45,12 +48,12 @@ class TimeWindow {
   explicit TimeWindow(Nanos length) noexcept : width_(length / static_cast<Nanos>(kBuckets)) {}
 
   // True when the outcome is the first of its bucket.
-  bool add(Nanos now, bool failure, bool slow) noexcept {
+  bool add(Nanos now, bool failure, bool slow, bool cancelled = false) noexcept {
     const bool first = now >= bucket_end_;
     if (first) {
       advance(now);
     }
-    const WindowCounts one{1, failure ? 1U : 0U, slow ? 1U : 0U};
+    const WindowCounts one{1, failure ? 1U : 0U, slow ? 1U : 0U, cancelled ? 1U : 0U};
     if (wide_ == nullptr && narrow_[cursor_].calls != UINT16_MAX) [[likely]] {
       narrow_[cursor_] = narrow_[cursor_].with(one);
     } else {
@@ -77,11 +80,13 @@ class TimeWindow {
     std::uint16_t calls = 0;
     std::uint16_t failures = 0;
     std::uint16_t slow = 0;
+    std::uint16_t cancelled = 0;
 
     [[nodiscard]] Narrow with(const WindowCounts& more) const noexcept {
       return {static_cast<std::uint16_t>(calls + more.calls),
               static_cast<std::uint16_t>(failures + more.failures),
-              static_cast<std::uint16_t>(slow + more.slow)};
+              static_cast<std::uint16_t>(slow + more.slow),
+              static_cast<std::uint16_t>(cancelled + more.cancelled)};
     }
   };
   using Wide = std::array<WindowCounts, kBuckets>;
@@ -103,14 +108,14 @@ class CountWindow {
  public:
   explicit CountWindow(std::size_t size) : ring_(size) {}
 
-  void add(bool failure, bool slow) noexcept {
+  void add(bool failure, bool slow, bool cancelled = false) noexcept {
     std::uint8_t& slot = ring_[next_];
     if (filled_ == ring_.size()) {
       total_ -= decode(slot);
     } else {
       ++filled_;
     }
-    slot = static_cast<std::uint8_t>((failure ? 1U : 0U) | (slow ? 2U : 0U));
+    slot = static_cast<std::uint8_t>((failure ? 1U : 0U) | (slow ? 2U : 0U) | (cancelled ? 4U : 0U));
     total_ += decode(slot);
     next_ = next_ + 1 == ring_.size() ? 0 : next_ + 1;
   }
@@ -123,7 +128,9 @@ class CountWindow {
   [[nodiscard]] std::size_t bytes() const noexcept { return sizeof(*this) + ring_.capacity(); }
 
  private:
-  static WindowCounts decode(std::uint8_t slot) noexcept { return {1, slot & 1U, (slot >> 1U) & 1U}; }
+  static WindowCounts decode(std::uint8_t slot) noexcept {
+    return {1, slot & 1U, (slot >> 1U) & 1U, (slot >> 2U) & 1U};
+  }
 
   std::vector<std::uint8_t> ring_;
   std::size_t filled_ = 0;

@@ -32,7 +32,7 @@ class BreakerModel {
     WindowCounts counts;
     for (const Call& call : calls_) {
       if (inside(call, now)) {
-        counts += {1, call.failed ? 1U : 0U, call.slow ? 1U : 0U};
+        counts += {1, call.failed ? 1U : 0U, call.slow ? 1U : 0U, call.cancelled ? 1U : 0U};
       }
     }
     return counts;
@@ -93,6 +93,7 @@ class BreakerModel {
     Nanos slot;
     bool failed;
     bool slow;
+    bool cancelled;
   };
 
   [[nodiscard]] Nanos slot_of(Nanos now) const {
@@ -184,7 +185,7 @@ class BreakerModel {
     }
     std::erase_if(calls_, [this, now](const Call& call) { return !inside(call, now); });
     origin_ = calls_.empty() ? now : origin_;
-    calls_.push_back({slot_of(now), failed, is_slow});
+    calls_.push_back({slot_of(now), failed, is_slow, outcome == Outcome::kCancelled});
     if (config_.window_calls != 0 && calls_.size() > config_.window_calls) {
       calls_.erase(calls_.begin());
     }

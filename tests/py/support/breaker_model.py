@@ -20,6 +20,7 @@ class Call:
     slot: int
     failed: bool
     slow: bool
+    cancelled: bool
 
 
 @dataclasses.dataclass
@@ -46,11 +47,12 @@ class Window:
         present = (now - self.origin) // self.width
         return [call for call in self.calls if present - call.slot < self.SLOTS]
 
-    def add(self, now: int, *, failed: bool, slow: bool) -> None:
+    def add(self, now: int, outcome: str, *, slow: bool) -> None:
         self.calls = self.inside(now)
         if not self.calls:
             self.origin = now
-        self.calls.append(Call((now - self.origin) // self.width, failed, slow))
+        slot = (now - self.origin) // self.width
+        self.calls.append(Call(slot, outcome == "failure", slow, outcome == "cancelled"))
 
     def clear(self) -> None:
         self.calls = []
@@ -199,7 +201,7 @@ class BreakerModel:
             self.consecutive += 1
         if outcome == "ignored" or (outcome == "cancelled" and not slow):
             return False
-        self.window.add(self.now, failed=outcome == "failure", slow=slow)
+        self.window.add(self.now, outcome, slow=slow)
         return True
 
     def judge(self, outcome: str) -> None:
@@ -330,7 +332,8 @@ class Pair:
         inside = model.window.inside(model.now)
         failures = sum(call.failed for call in inside)
         stats = breaker.get_stats()
-        assert (breaker.failure_count, breaker.success_count) == (failures, len(inside) - failures)
+        successes = sum(not call.failed and not call.cancelled for call in inside)
+        assert (breaker.failure_count, breaker.success_count) == (failures, successes)
         assert stats["slow_call_count"] == sum(call.slow for call in inside)
         assert stats["consecutive_failures"] == model.consecutive
         assert stats["totals"] == model.totals

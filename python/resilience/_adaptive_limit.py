@@ -92,14 +92,18 @@ class AdaptiveLimit(PlacePolicy[_core.AdaptiveLimit]):
             outcome = "dropped" if dropped else "ignored"
         self._wake(*self._machine.release(started, outcome))
 
+    def _admit(self) -> None:
+        if self._machine.in_flight < self._machine.limit:
+            self.resize()
+
     def _pass_on(self) -> None:
         self._wake(*self._machine.release(self._clock.now(), "ignored"))
 
     def _wake(self, served: list[Ticket], shed: list[Ticket]) -> None:
         for ticket in shed:
-            self._waiters.pop(ticket).set(False)
+            self._tell(ticket, given=False)
         for ticket in served:
-            if not self._waiters.pop(ticket).set(True):
+            if not self._tell(ticket, given=True):
                 self._pass_on()
 
 

@@ -47,12 +47,16 @@ class Bulkhead(PlacePolicy[_core.Bulkhead]):
         ticket: Ticket | None = self._machine.enqueue(current_priority())
         return ticket
 
+    def _admit(self) -> None:
+        if self._machine.in_flight < self._machine.max_concurrent:
+            self.resize(self._machine.max_concurrent)
+
     def _pass_on(self) -> None:
         self._serve(self._machine.release())
 
     def _serve(self, ticket: Ticket | None) -> None:
         """Wake the waiter that holds a place now; pass the place on when its loop has gone."""
-        while ticket is not None and not self._waiters.pop(ticket).set(True):
+        while ticket is not None and not self._tell(ticket, given=True):
             ticket = self._machine.release()
 
 

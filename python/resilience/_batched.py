@@ -53,7 +53,8 @@ def batched(
 
 def _shown_as(function: Callable[..., Any]) -> Callable[[F], F]:
     """Name a function after the one that it calls; its own signature stays, for it takes an item, not a list."""
-    names = [name for name in functools.WRAPPER_ASSIGNMENTS if name != "__annotations__"]
+    own_ones = {"__annotations__", "__annotate__"}  # the latter since 3.14
+    names = [name for name in functools.WRAPPER_ASSIGNMENTS if name not in own_ones]
 
     def show(one: F) -> F:
         own = inspect.signature(one)

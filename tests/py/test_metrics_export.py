@@ -134,6 +134,24 @@ def test_counters_of_a_worker_that_is_gone_stay_and_its_gauges_go(tmp_path):
     assert numbers(restarted.merged([counter(2)])) == {"jobs": 26}
 
 
+def test_what_an_older_version_measured_by_other_buckets_is_left_out(tmp_path):
+    def durations(*bounds):
+        family = Family("durations", "histogram", "x", bounds=bounds)
+        family.add((), [1.0] * (len(bounds) + 2))
+        return family
+
+    share = WorkerShare(tmp_path / "m")
+    for pid in (GONE_PID, os.getppid()):
+        publish_as(share, tmp_path / "m", pid, [counter(5), durations(0.1)])
+    publish_as(share, tmp_path / "m", GONE_PID + 1, [durations(0.1, 0.5)])
+    restarted = WorkerShare(tmp_path / "m")
+    merged = restarted.merged([counter(2), durations(0.1, 0.5)])
+    assert numbers(merged)["jobs"] == 12
+    (seen,) = [family for family in merged if family.name == "durations"]
+    assert seen.bounds == (0.1, 0.5)
+    assert len(seen.values[()]) == 4
+
+
 def test_a_worker_starts_on_a_full_disk(tmp_path, monkeypatch):
     share = WorkerShare(tmp_path / "m")
     publish_as(share, tmp_path / "m", GONE_PID, [counter(5)])

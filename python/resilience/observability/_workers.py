@@ -115,6 +115,8 @@ def _add(merged: dict[str, Family], family: Family) -> None:
     known = merged.setdefault(
         family.name, Family(family.name, family.kind, family.help, family.merge, {}, family.bounds)
     )
+    if (known.kind, known.bounds) != (family.kind, family.bounds):
+        return  # of another version of the service, whose numbers are no part of these
     for labels, numbers in family.values.items():
         known.add(labels, numbers)
 

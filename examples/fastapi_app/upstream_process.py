@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import socket
 import subprocess
 import sys
 import threading
@@ -20,8 +21,15 @@ class LocalUpstream:
     def __init__(self, *arguments: str) -> None:
         self._arguments = arguments
         self._process: subprocess.Popen[bytes] | None = None
-        self._port = 0
         self._changing = threading.Lock()
+        # Bound and not listened on: nobody else is given the port while the upstream is dead, and connections to it
+        # are refused. Only Linux lets the upstream bind it beside us.
+        self._reserved = socket.socket() if sys.platform == "linux" else None
+        self._port = 0
+        if self._reserved is not None:
+            self._reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            self._reserved.bind(("127.0.0.1", 0))
+            self._port = self._reserved.getsockname()[1]
 
     @property
     def url(self) -> str:
@@ -59,9 +67,11 @@ class LocalUpstream:
             self._end(kill=True)
 
     def stop(self) -> None:
-        """Ask it to stop, and make sure of it."""
+        """Ask it to stop, make sure of it, and give up its port."""
         with self._changing:
             self._end(kill=False)
+            if self._reserved is not None:
+                self._reserved.close()
 
     def _end(self, *, kill: bool) -> None:
         process, self._process = self._process, None

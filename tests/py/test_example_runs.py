@@ -22,7 +22,7 @@ def server():
         yield program
 
 
-def eventually(read, wanted, limit=20.0):
+def eventually(read, wanted, limit=120.0):
     """Read until it is as wanted: records are written behind the requests."""
     end = time.monotonic() + limit
     found = read()

@@ -1,8 +1,18 @@
 """The three client libraries behind one face, for tests that hold for each of them."""
 
+import dataclasses
+
 from resilience.connections import ConnectionConfig, ConnectionManager
 
 CLIENTS = ("aiohttp", "httpx", "httpx2")
+
+
+def patient(config):
+    """Wait as long as a busy machine may take, where the test doesn't say how long."""
+    waits = ("http_pool_timeout", "http_connection_timeout")
+    default = ConnectionConfig()
+    unsaid = [name for name in waits if getattr(config, name) == getattr(default, name)]
+    return dataclasses.replace(config, **dict.fromkeys(unsaid, 60.0))
 
 
 class Client:
@@ -10,7 +20,9 @@ class Client:
 
     def __init__(self, library, config=None, **settings):
         self.library = library
-        self.manager = ConnectionManager(config or ConnectionConfig(), http_client=library, **settings)
+        self.manager = ConnectionManager(
+            patient(config or ConnectionConfig()), http_client=library, **settings
+        )
 
     async def get(self, url):
         if self.library == "aiohttp":

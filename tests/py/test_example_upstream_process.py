@@ -22,5 +22,5 @@ def test_who_starts_it_at_once_with_another_finds_it_started(monkeypatch):
     upstream.start()
     others[0].join()
     assert upstream.is_alive
-    upstream.kill()
+    upstream.stop()
     assert len(begun) == 1

@@ -23,6 +23,10 @@ class _Machine(Protocol):
         """Take a waiter out of the queue; false when it isn't there any more."""
 
 
+# What a waiter is told, and that it listens no more.
+_GIVEN, _REFUSED, _GONE = "given", "refused", "gone"
+
+
 class _Turn:
     """What becomes of one waiter, whose thread and that of who serves it may come in any order.
 
@@ -55,8 +59,6 @@ class _Turn:
         events = self._events[:]
         return events[: events.index(event)][::-1]  # the newest first
 
-
-_GIVEN, _REFUSED, _GONE = "given", "refused", "gone"
 
 MachineT = TypeVar("MachineT", bound=_Machine)
 

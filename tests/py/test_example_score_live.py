@@ -109,14 +109,19 @@ def test_after_every_break_the_server_is_as_sound_as_before(sound):
     assert again.wrong == set(), again.printed
 
 
+def assert_away_is_named(program, dependency):
+    """Wait until a dependency is seen to be away, and check what that costs."""
+    await_dependency(program, dependency, "down")
+    verdict = validate(program, *SHORT)
+    assert (verdict.status, verdict.score < 100) == (1, True)
+    assert dependency in verdict.lost["connection_pooling"]
+    assert dependency in verdict.failed["every dependency is up"]
+
+
 def test_a_database_that_is_away_is_named_by_its_pool(postgres_server):
     with example_server(database_url=postgres_server.dsn, **SETTINGS) as program:
         postgres_server.stop()
-        await_dependency(program, "database", "down")
-        verdict = validate(program, *SHORT)
-    assert (verdict.status, verdict.score < 100) == (1, True)
-    assert "database" in verdict.lost["connection_pooling"]
-    assert "database" in verdict.failed["every dependency is up"]
+        assert_away_is_named(program, "database")
 
 
 def test_redis_that_is_away_is_named_by_its_pool(redis_server, monkeypatch):
@@ -124,11 +129,7 @@ def test_redis_that_is_away_is_named_by_its_pool(redis_server, monkeypatch):
     with example_server(**SETTINGS) as program:
         await_dependency(program, "redis", "up")
         redis_server.kill()
-        await_dependency(program, "redis", "down")
-        verdict = validate(program, *SHORT)
-    assert (verdict.status, verdict.score < 100) == (1, True)
-    assert "redis" in verdict.lost["connection_pooling"]
-    assert "redis" in verdict.failed["every dependency is up"]
+        assert_away_is_named(program, "redis")
 
 
 def test_breakers_that_stay_open_are_named_and_so_are_the_routes_that_fail_for_them():

@@ -6,9 +6,8 @@ Which ids are accepted and how one is made is native: `correlation_id.hpp`.
 from contextvars import ContextVar
 
 HEADER = b"x-correlation-id"
-IN_SCOPE = (
-    "resilience.correlation_id"  # where a connection's scope keeps it, for applications that are mounted
-)
+# Where a connection's scope keeps it, for applications that are mounted; request_pass.cpp has it, too.
+IN_SCOPE = "resilience.correlation_id"
 
 current: ContextVar[str | None] = ContextVar("resilience_correlation_id", default=None)
 

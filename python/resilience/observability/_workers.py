@@ -61,9 +61,8 @@ class WorkerShare:
         self._folder = folder
         process = os.getpid()
         self._own = folder / f"{process}-{started(process)}-{time.time_ns()}.json"
-        with contextlib.suppress(
-            OSError
-        ):  # a full disk; they are read one by one until the next worker folds them
+        # on a full disk they are read one by one until the next worker folds them
+        with contextlib.suppress(OSError):
             self._fold_gone()
 
     def publish(self, families: Iterable[Family]) -> None:

@@ -62,31 +62,38 @@ PyObject* look_up(CacheObject& self, PyObject* key) {
   return value;
 }
 
-// (key, default=None), by position or by name.
-bool parse_key_default(const char* method, PyObject* const* args, Py_ssize_t nargs, Keywords names,
-                       PyObject*& key, PyObject*& fallback) {
+// (key), or (key, default=None) for who has a place for `fallback`; by position or by name.
+bool parse_key(const char* method, PyObject* const* args, Py_ssize_t nargs, Keywords names, PyObject*& key,
+               PyObject** fallback = nullptr) {
   const Py_ssize_t named = names == nullptr ? 0 : PyTuple_GET_SIZE(names);
-  key = nargs > 0 ? args[0] : nullptr;
-  fallback = nargs > 1 ? args[1] : nullptr;
-  bool known = nargs + named <= 2;
+  const Py_ssize_t most = fallback == nullptr ? 1 : 2;
+  PyObject* given[] = {nargs > 0 ? args[0] : nullptr, nargs > 1 ? args[1] : nullptr};
+  bool known = nargs + named <= most;
   for (Py_ssize_t i = 0; i < named && known; ++i) {
     PyObject* name = PyTuple_GET_ITEM(names, i);
-    PyObject*& target = PyUnicode_CompareWithASCIIString(name, "key") == 0 ? key : fallback;
-    known = target == nullptr && (&target == &key || PyUnicode_CompareWithASCIIString(name, "default") == 0);
+    PyObject*& target = given[PyUnicode_CompareWithASCIIString(name, "key") == 0 ? 0 : 1];
+    known = target == nullptr &&
+            (&target == given || (most == 2 && PyUnicode_CompareWithASCIIString(name, "default") == 0));
     target = args[nargs + i];
   }
-  if (key == nullptr || !known) {
-    PyErr_Format(PyExc_TypeError, "%s() takes a key and at most one further argument, default", method);
+  if (given[0] == nullptr || !known) {
+    PyErr_Format(PyExc_TypeError,
+                 most == 1 ? "%s() takes one argument, key"
+                           : "%s() takes a key and at most one further argument, default",
+                 method);
     return false;
   }
-  fallback = fallback == nullptr ? Py_None : fallback;
+  key = given[0];
+  if (fallback != nullptr) {
+    *fallback = given[1] == nullptr ? Py_None : given[1];
+  }
   return true;
 }
 
 PyObject* method_get(PyObject* object, PyObject* const* args, Py_ssize_t nargs, Keywords names) {
   PyObject* key = nargs == 1 ? args[0] : nullptr;
   PyObject* fallback = Py_None;
-  if ((nargs != 1 || names != nullptr) && !parse_key_default("get", args, nargs, names, key, fallback)) {
+  if ((nargs != 1 || names != nullptr) && !parse_key("get", args, nargs, names, key, &fallback)) {
     return nullptr;
   }
   PyObject* value = look_up(*as_cache(object), key);
@@ -101,7 +108,7 @@ PyObject* method_peek(PyObject* object, PyObject* const* args, Py_ssize_t nargs,
   PyObject* fallback = Py_None;
   Slot slot = kNoSlot;
   Nanos now = 0;
-  if (!parse_key_default("peek", args, nargs, names, key, fallback) ||
+  if (!parse_key("peek", args, nargs, names, key, &fallback) ||
       !find_fresh(*as_cache(object), key, slot, now)) {
     return nullptr;
   }
@@ -166,13 +173,10 @@ int assign_subscript(PyObject* object, PyObject* key, PyObject* value) {
 }
 
 PyObject* method_invalidate(PyObject* object, PyObject* const* args, Py_ssize_t nargs, Keywords names) {
-  const bool named = names != nullptr && nargs == 0 &&
-                     PyUnicode_CompareWithASCIIString(PyTuple_GET_ITEM(names, 0), "key") == 0;
-  if (nargs + (names == nullptr ? 0 : PyTuple_GET_SIZE(names)) != 1 || (nargs == 0 && !named)) {
-    PyErr_SetString(PyExc_TypeError, "invalidate() takes one argument, key");
+  PyObject* key = nullptr;
+  if (!parse_key("invalidate", args, nargs, names, key)) {
     return nullptr;
   }
-  PyObject* key = args[0];
   const Same removed = remove(*as_cache(object), key);
   return removed == Same::kError ? nullptr : PyBool_FromLong(removed == Same::kYes ? 1 : 0);
 }
@@ -223,8 +227,7 @@ PyObject* method_snapshot(PyObject* object, PyObject* /*unused*/) {
   return items.release();
 }
 
-// ------------------------------------------------------------------------------------------- life of the
-// object
+// ---- life
 
 PyObject* cache_new(PyTypeObject* own_type, PyObject* /*args*/, PyObject* /*kwargs*/) {
   PyObject* object = own_type->tp_alloc(own_type, 0);
@@ -289,8 +292,7 @@ PyMethodDef methods[] = {
      "peek($self, key, default=None)\n--\n\nLike get(), but neither counted nor a sign of use."},
     {"invalidate", as_method(method_invalidate), METH_FASTCALL | METH_KEYWORDS,
      "invalidate($self, key)\n--\n\nRemove `key`; a load of it now under way will not be stored. True when "
-     "it "
-     "was there."},
+     "it was there."},
     {"clear", method_clear, METH_NOARGS,
      "clear($self)\n--\n\nRemove everything; no load now under way will be stored."},
     {"_snapshot", method_snapshot, METH_NOARGS, "The fresh (key, value) pairs, not counted as reads."},

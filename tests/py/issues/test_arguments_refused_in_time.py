@@ -49,6 +49,16 @@ def test_lookups_take_the_key_by_name():
         kept.get("a", key="a")
 
 
+def test_an_invalidation_takes_the_key_alone():
+    kept = Cache()
+    kept["a"] = 1
+    for args, named in [((), {}), (("a", "b"), {}), (("a",), {"key": "a"}), ((), {"default": "a"})]:
+        with pytest.raises(TypeError, match="one argument, key"):
+            kept.invalidate(*args, **named)
+    assert kept["a"] == 1
+    assert kept.invalidate(key="a")
+
+
 def test_cache_goes_above_a_classmethod_too():
     class Service:
         @cache

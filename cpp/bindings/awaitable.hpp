@@ -22,6 +22,21 @@ bool init_awaitables(PyObject* module);
 // None.
 PyObject* finish_iteration(PyObject* result);
 
+// tp_iternext of a type by its am_send.
+template <sendfunc kSend>
+PyObject* iternext_by(PyObject* self) {
+  PyObject* result = nullptr;
+  switch (kSend(self, Py_None, &result)) {
+    case PYGEN_NEXT:
+      return result;
+    case PYGEN_RETURN:
+      return finish_iteration(result);
+    case PYGEN_ERROR:
+      break;
+  }
+  return nullptr;
+}
+
 // One step of any awaitable's iterator, with the result of `await`'s last yield. PyIter_Send, named for its
 // use.
 inline PySendResult step(PyObject* iterator, PyObject* value, PyObject** result) {

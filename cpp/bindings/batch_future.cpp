@@ -38,19 +38,6 @@ PySendResult future_send(PyObject* object, PyObject* /*value*/, PyObject** resul
   return PYGEN_NEXT;
 }
 
-PyObject* future_iternext(PyObject* self) {
-  PyObject* result = nullptr;
-  switch (future_send(self, Py_None, &result)) {
-    case PYGEN_NEXT:
-      return result;
-    case PYGEN_RETURN:
-      return finish_iteration(result);
-    case PYGEN_ERROR:
-      break;
-  }
-  return nullptr;
-}
-
 // ---- life
 
 int future_traverse(PyObject* object, visitproc visit, void* arg) {
@@ -138,7 +125,7 @@ bool init_batch_future(PyObject* module) {
   future_type.tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION;
   future_type.tp_as_async = &async_methods;
   future_type.tp_iter = PyObject_SelfIter;
-  future_type.tp_iternext = future_iternext;
+  future_type.tp_iternext = iternext_by<future_send>;
   future_type.tp_traverse = future_traverse;
   future_type.tp_clear = future_clear;
   future_type.tp_finalize = future_finalize;

@@ -84,7 +84,7 @@ class CallType {
     type.tp_repr = call_repr;
     type.tp_as_async = &async_methods;
     type.tp_iter = PyObject_SelfIter;
-    type.tp_iternext = iternext;
+    type.tp_iternext = iternext_by<send>;
     type.tp_methods = methods;
     type.tp_getset = call_properties;
     if constexpr (requires { Driver::complete(type); }) {
@@ -142,19 +142,6 @@ class CallType {
   static PySendResult start(Call* self, PyObject** result) {
     const typename Driver::Stepping stepping(self);
     return Driver::start(self, result);
-  }
-
-  static PyObject* iternext(PyObject* self) {
-    PyObject* result = nullptr;
-    switch (send(self, Py_None, &result)) {
-      case PYGEN_NEXT:
-        return result;
-      case PYGEN_RETURN:
-        return finish_iteration(result);
-      case PYGEN_ERROR:
-        break;
-    }
-    return nullptr;
   }
 
   static PyObject* await(PyObject* self) {

@@ -75,14 +75,16 @@ PyRef noted(PyObject* mapping, PyObject* key) {
 
 const AsgiNames& asgi_names() { return names; }
 
-bool init_asgi_scope() {
+bool init_asgi_scope(PyObject* module) {
   names = {PyUnicode_InternFromString("type"),
            PyUnicode_InternFromString("http"),
            PyUnicode_InternFromString("method"),
            PyUnicode_InternFromString("path"),
            PyUnicode_InternFromString("headers"),
            PyUnicode_InternFromString("status"),
-           PyUnicode_InternFromString("http.response.start")};
+           PyUnicode_InternFromString("http.response.start"),
+           PyBytes_FromStringAndSize(kIdentity.data(), static_cast<Py_ssize_t>(kIdentity.size())),
+           PyUnicode_InternFromString("resilience.correlation_id")};
   fastapi_name = PyUnicode_InternFromString("fastapi");
   context_name = PyUnicode_InternFromString("effective_route_context");
   route_name = PyUnicode_InternFromString("route");
@@ -90,7 +92,9 @@ bool init_asgi_scope() {
   query_name = PyUnicode_InternFromString("query_string");
   unmatched = PyUnicode_FromStringAndSize(RequestMetrics::kUnmatched.data(),
                                           static_cast<Py_ssize_t>(RequestMetrics::kUnmatched.size()));
-  return PyErr_Occurred() == nullptr;
+  return PyErr_Occurred() == nullptr &&
+         PyModule_AddObjectRef(module, "CORRELATION_HEADER", names.correlation_header) == 0 &&
+         PyModule_AddObjectRef(module, "CORRELATION_IN_SCOPE", names.correlation_in_scope) == 0;
 }
 
 PyObject* find_item(PyObject* mapping, PyObject* key) {

@@ -10,7 +10,7 @@
 
 namespace resilience::bindings {
 
-// Strings that messages and scopes are made of, interned.
+// Names that messages and scopes are made of, interned where they are strings.
 struct AsgiNames {
   PyObject* type;
   PyObject* http;
@@ -19,9 +19,12 @@ struct AsgiNames {
   PyObject* headers;
   PyObject* status;
   PyObject* response_start;
+  PyObject* correlation_header;    // bytes
+  PyObject* correlation_in_scope;  // where a scope keeps the id, for applications that are mounted
 };
 const AsgiNames& asgi_names();
-bool init_asgi_scope();
+// Gives the module what Python shares of them. False with an exception set.
+bool init_asgi_scope(PyObject* module);
 
 // The value of a key (new reference); null without an exception when there is none, with one when looking
 // failed.

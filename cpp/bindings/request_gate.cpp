@@ -209,7 +209,7 @@ void register_request_gate(py::module_& module) {
        "whose "
        "headers have a say in it."},
       {nullptr}};
-  if (PyModule_AddFunctions(module.ptr(), functions) < 0 || !init_asgi_scope() ||
+  if (PyModule_AddFunctions(module.ptr(), functions) < 0 || !init_asgi_scope(module.ptr()) ||
       !init_request_gate(module.ptr()) || !init_request_pass(module.ptr())) {
     throw py::error_already_set();
   }

@@ -23,9 +23,7 @@ struct Names {
   PyObject* serve_closely;
   PyObject* answer;
   PyObject* is_draining;
-  PyObject* correlation_header;  // b"x-correlation-id"
-  PyObject* close_header;        // (b"connection", b"close")
-  PyObject* identity;            // where a scope keeps the correlation id
+  PyObject* close_header;  // (b"connection", b"close")
 };
 Names names;
 
@@ -67,8 +65,8 @@ PyObject* with_own_headers(const RequestPass* self, PyObject* headers) {
     return nullptr;
   }
   PyRef all(headers == nullptr ? PyList_New(0) : PySequence_List(headers));
-  const PyRef named(PyTuple_Pack(2, names.correlation_header, self->identity));
-  if (!all || !named || !without_header(all.get(), names.correlation_header) ||
+  const PyRef named(PyTuple_Pack(2, asgi_names().correlation_header, self->identity));
+  if (!all || !named || !without_header(all.get(), asgi_names().correlation_header) ||
       PyList_Append(all.get(), named.get()) < 0 ||
       (closes != 0 && PyList_Append(all.get(), names.close_header) < 0)) {
     return nullptr;
@@ -165,12 +163,13 @@ struct PassDriver {
  private:
   // A request keeps its name when it passes the gate of an application mounted in another.
   static bool share_identity(PyObject* scope, RequestHeaders& read) {
-    PyRef outer(find_item(scope, names.identity));
+    PyRef outer(find_item(scope, asgi_names().correlation_in_scope));
     if (outer && PyBytes_Check(outer.get())) {
       read.identity = std::move(outer);
       return true;
     }
-    return PyErr_Occurred() == nullptr && PyObject_SetItem(scope, names.identity, read.identity.get()) == 0;
+    return PyErr_Occurred() == nullptr &&
+           PyObject_SetItem(scope, asgi_names().correlation_in_scope, read.identity.get()) == 0;
   }
 
   // Names the request and counts it in.
@@ -290,13 +289,9 @@ PyObject* make_request_pass(RequestGate* gate, PyObject* scope, PyObject* receiv
 }
 
 bool init_request_pass(PyObject* module) {
-  names = {PyUnicode_InternFromString("find"),
-           PyUnicode_InternFromString("_serve_closely"),
-           PyUnicode_InternFromString("_answer"),
-           PyUnicode_InternFromString("is_draining"),
-           PyBytes_FromString("x-correlation-id"),
-           Py_BuildValue("(yy)", "connection", "close"),
-           PyUnicode_InternFromString("resilience.correlation_id")};
+  names = {PyUnicode_InternFromString("find"), PyUnicode_InternFromString("_serve_closely"),
+           PyUnicode_InternFromString("_answer"), PyUnicode_InternFromString("is_draining"),
+           Py_BuildValue("(yy)", "connection", "close")};
   return PyErr_Occurred() == nullptr &&
          PassType::init(module, "RequestPass", "resilience._core.RequestPass",
                         "One request on its way: awaitable once, and the `send` of its application.");

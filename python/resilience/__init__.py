@@ -58,6 +58,7 @@ _MODULES = {
     "_loop_lag": ("LoopLag",),
     "_named": ("get_pipeline",),
     "_pipeline": ("Pipeline",),
+    "_priority": ("priority",),
     "_rate_limit": (
         "RateLimit",
         "rate_limit",
@@ -77,7 +78,6 @@ _MODULES = {
         "timeout",
     ),
     "_types": ("State",),
-    "_waiting": ("priority",),
     "allocator": (
         "PredictiveResourceAllocator",
         "resource_allocator",

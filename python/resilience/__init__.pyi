@@ -52,6 +52,7 @@ from resilience._named import (
 from resilience._pipeline import (
     Pipeline as Pipeline,
 )
+from resilience._priority import priority as priority
 from resilience._rate_limit import (
     RateLimit as RateLimit,
     rate_limit as rate_limit,
@@ -71,9 +72,6 @@ from resilience._timeout import (
     timeout as timeout,
 )
 from resilience._types import State as State
-from resilience._waiting import (
-    priority as priority,
-)
 from resilience.allocator import (
     PredictiveResourceAllocator as PredictiveResourceAllocator,
     resource_allocator as resource_allocator,

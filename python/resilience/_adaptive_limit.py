@@ -6,7 +6,7 @@ from resilience import _core
 from resilience._checks import number, text, whole
 from resilience._core import Clock
 from resilience._places import PlacePolicy, Ticket
-from resilience._waiting import current_priority
+from resilience._priority import current_priority
 
 _OVERLOADED = frozenset({429, 503, 529})
 

@@ -12,7 +12,7 @@ from typing import Any, Literal, Self
 from resilience import _core
 from resilience._batch_inbox import BatchInbox
 from resilience._batch_run import ProcessFunc, run_batch
-from resilience._waiting import PRIORITY
+from resilience._priority import PRIORITY
 from resilience.errors import BatcherClosedError
 
 _MOST = 1_000_000

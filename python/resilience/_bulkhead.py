@@ -4,7 +4,7 @@ from resilience import _core
 from resilience._checks import seconds_or_none, whole
 from resilience._core import Clock
 from resilience._places import PlacePolicy, Ticket
-from resilience._waiting import current_priority
+from resilience._priority import current_priority
 
 
 class Bulkhead(PlacePolicy[_core.Bulkhead]):

@@ -6,8 +6,8 @@ import pytest
 
 from resilience import config
 from resilience._core import ManualClock
+from resilience._disabled import disabled
 from resilience._registry import get_all_circuit_breakers, remove_circuit_breaker
-from resilience.testing import disabled
 
 
 @pytest.fixture

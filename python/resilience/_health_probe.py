@@ -7,15 +7,29 @@ import asyncio
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from resilience import _core
 from resilience._breaker_events import TellingBreaker
 from resilience._checks import check_attempts
 from resilience._types import STATES, State
 
-if TYPE_CHECKING:
-    from resilience._health_check import CheckProber, HealthCheck
+
+class Prober(Protocol):
+    """What probes on behalf of one breaker."""
+
+    def state_changed(self, state: State) -> None:
+        """Begin when the breaker opens, end when it does anything else."""
+
+    def stop(self) -> None:
+        """End probing."""
+
+
+class Probe(Protocol):
+    """How to find out whether a callee is back: a `HealthProbe`, or a `HealthCheck`."""
+
+    def prober(self, on_recovery: Callable[[], Any]) -> Prober:
+        """Make what a breaker starts and stops."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,16 +132,14 @@ class ProbedBreaker(TellingBreaker):
 
     __slots__ = ("_probers",)
 
-    _probers: "tuple[BreakerProber | CheckProber, ...]"
+    _probers: tuple[Prober, ...]
 
-    def add_health_probe(
-        self, probe: "HealthProbe | HealthCheck | str", **settings: Any
-    ) -> Callable[[], None]:
+    def add_health_probe(self, probe: Probe | str, **settings: Any) -> Callable[[], None]:
         """Probe the callee while the breaker is open, and close it early when the callee is back.
 
         Args:
-            probe: a native probe, or its URL: ``tcp://host:port`` or ``http://host[:port][/path]``; or a check of
-                one's own.
+            probe: a :class:`HealthProbe`, or its URL: ``tcp://host:port`` or ``http://host[:port][/path]``; or a
+                :class:`HealthCheck` of one's own.
             **settings: of :class:`HealthProbe`, beside a URL.
 
         Returns:

@@ -9,7 +9,8 @@ from resilience._checks import number, whole
 from resilience._core import Clock
 from resilience._policy import Policy
 from resilience._retry import RetryBudget
-from resilience._waiting import AsyncSignal, in_trio
+from resilience._signals import AsyncSignal
+from resilience._waiting import in_trio
 
 
 class Hedge(Policy):

@@ -4,7 +4,8 @@ from typing import Any, Generic, Protocol, TypeVar, cast
 
 from resilience._core import Clock
 from resilience._policy import Policy
-from resilience._waiting import Rules, Signal, ThreadSignal, Wait, coroutine_signal, wait_async, wait_sync
+from resilience._signals import Signal, ThreadSignal
+from resilience._waiting import Rules, Wait, coroutine_signal, wait_async, wait_sync
 from resilience.errors import BulkheadFullError
 
 Ticket = tuple[int, int]

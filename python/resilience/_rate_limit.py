@@ -7,16 +7,9 @@ from resilience import _core
 from resilience._checks import number, seconds, whole
 from resilience._core import Clock
 from resilience._policy import Policy
-from resilience._waiting import (
-    Rules,
-    Signal,
-    ThreadSignal,
-    Wait,
-    coroutine_signal,
-    current_priority,
-    wait_async,
-    wait_sync,
-)
+from resilience._priority import current_priority
+from resilience._signals import Signal, ThreadSignal
+from resilience._waiting import Rules, Wait, coroutine_signal, wait_async, wait_sync
 from resilience.errors import RateLimitedError
 
 _Ticket = tuple[int, int]

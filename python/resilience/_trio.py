@@ -7,7 +7,7 @@ from typing import Any
 import trio
 
 from resilience._core import Clock, ManualClock
-from resilience._waiting import CoroutineSignal, call_later
+from resilience._signals import CoroutineSignal, call_later
 
 
 class TrioSignal(CoroutineSignal):

@@ -12,12 +12,15 @@ import logging
 import weakref
 from collections.abc import Awaitable, Callable, Coroutine, Hashable, Iterator
 from contextvars import ContextVar
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from resilience._cache.failures import own_error
 from resilience._deadline import forget_deadline
-from resilience._waiting import SYSTEM_CLOCK, Signal, coroutine_signal, in_trio
+from resilience._waiting import SYSTEM_CLOCK, coroutine_signal, in_trio
 from resilience.errors import CacheRecursionError
+
+if TYPE_CHECKING:
+    from resilience._signals import Signal
 
 _log = logging.getLogger("resilience.cache")
 

@@ -106,6 +106,6 @@ def attach(app: FastAPI, services: Services) -> None:
     """Bind what the parts before this one offer; monitoring starts and stops with the server."""
     chosen = services.allocation = Allocation(services)
     services.allocator = chosen.report
-    services.resilience.sources.add(lambda: allocator_families(chosen.report()))
+    services.resilience.sources.add(lambda: allocator_families(chosen.report()), name="allocator")
     services.while_running(chosen.running)
     app.include_router(router)

@@ -1,14 +1,13 @@
 """`GET /api/metrics/cache`: the caches of the process, and Redis."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request
 
 from resilience.observability import cache_families
-from services import Services
-
-UNAVAILABLE = {"status": "unavailable"}
+from services import UNAVAILABLE, Figures, Services
 
 router = APIRouter(tags=["metrics"])
 
@@ -20,9 +19,9 @@ def percent(part: float, whole: float) -> str:
 
 def cache_report(services: Services) -> dict[str, Any]:
     """Return every cache's figures and the overall ones, Redis included where there is one."""
-    caches = {name: _local(dict(stats())) for name, stats in services.caches.items()}
-    hits = sum(cache["hits"] for cache in caches.values())
-    misses = sum(cache["misses"] for cache in caches.values())
+    caches = {name: services.read(name, _local(stats)) for name, stats in services.caches.items()}
+    hits = sum(cache.get("hits", 0) for cache in caches.values())
+    misses = sum(cache.get("misses", 0) for cache in caches.values())
     redis = _redis(services)
     hits += redis.get("keyspace_hits", 0)
     misses += redis.get("keyspace_misses", 0)
@@ -46,24 +45,32 @@ def hit_rate(services: Services) -> float | None:
     return hits / lookups if lookups else None
 
 
-def _local(stats: dict[str, Any]) -> dict[str, Any]:
-    hits, misses = stats["hits"], stats["misses"]
-    return {
-        "size": stats["size"],
-        "hits": hits,
-        "misses": misses,
-        "hit_rate": percent(hits, hits + misses),
-        "ttl_seconds": stats.get("ttl_seconds"),
-    }
+def _local(stats: Figures) -> Figures:
+    def figures() -> dict[str, Any]:
+        found = stats()
+        hits, misses = found["hits"], found["misses"]
+        return {
+            "size": found["size"],
+            "hits": hits,
+            "misses": misses,
+            "hit_rate": percent(hits, hits + misses),
+            "ttl_seconds": found.get("ttl_seconds"),
+        }
+
+    return figures
 
 
 def _redis(services: Services) -> dict[str, Any]:
     if services.redis is None:
-        return dict(UNAVAILABLE)
+        return {"status": UNAVAILABLE}
     try:
         info = services.redis()
     except (ConnectionError, TimeoutError):
-        return dict(UNAVAILABLE)
+        return {"status": UNAVAILABLE}
+    return services.read("redis", lambda: _server(info))
+
+
+def _server(info: Mapping[str, Any]) -> dict[str, Any]:
     hits, misses = info["keyspace_hits"], info["keyspace_misses"]
     return {
         "keyspace_hits": hits,
@@ -82,5 +89,5 @@ async def cache_metrics(request: Request) -> dict[str, Any]:
 
 def attach(app: FastAPI, services: Services) -> None:
     """Mount the route, and export the same figures."""
-    services.resilience.sources.add(lambda: cache_families(services.caches))
+    services.resilience.sources.add(lambda: cache_families(services.caches), name="caches")
     app.include_router(router)

@@ -34,8 +34,11 @@ def components(services: Services) -> dict[str, Any]:
             "reason": services.pooling.reason,
             "pools": {"redis": None, **pool_sizes(services)},
             "no_redis": None if "redis" in services.pools else "REDIS_URL names none",
-            "connections": services.connections.stats(),
-            "databases": {name: dict(figures()) for name, figures in services.databases.items()},
+            "connections": services.read("connections", services.connections.stats),
+            "databases": {
+                name: services.read(f"database {name}", figures)
+                for name, figures in services.databases.items()
+            },
         },
         "circuit_breakers": {
             "status": "inactive" if services.dispatcher is None else "active",
@@ -44,9 +47,13 @@ def components(services: Services) -> dict[str, Any]:
             "test_endpoint": "/api/test/circuit-breaker/status",
         },
         "cache_monitoring": cache_report(services),
-        "request_batching": {name: dict(metrics()) for name, metrics in services.batchers.items()},
+        "request_batching": {
+            name: services.read(name, metrics) for name, metrics in services.batchers.items()
+        },
         "predictive_allocation": (
-            {"optimization_status": "inactive"} if services.allocator is None else dict(services.allocator())
+            {"optimization_status": "inactive"}
+            if services.allocator is None
+            else services.read("allocator", services.allocator)
         ),
     }
 
@@ -78,6 +85,9 @@ async def comprehensive_metrics(request: Request) -> dict[str, Any]:
 def attach(app: FastAPI, services: Services) -> None:
     """Mount the route, and export batchers and pools."""
     sources = services.resilience.sources
-    sources.add(lambda: batcher_families(services.batchers))
-    sources.add(lambda: [gauge("resilience_pool_size", "Connections a pool may hold", pool_sizes(services))])
+    sources.add(lambda: batcher_families(services.batchers), name="batchers")
+    sources.add(
+        lambda: [gauge("resilience_pool_size", "Connections a pool may hold", pool_sizes(services))],
+        name="pools",
+    )
     app.include_router(router)

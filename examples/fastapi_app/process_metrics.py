@@ -91,7 +91,7 @@ async def metrics(request: Request) -> dict[str, Any]:
                     "p99_ms": _milliseconds(minute.p99),
                 },
             },
-            **{name: figures() for name, figures in services.figures.items()},
+            **{name: services.read(name, figures) for name, figures in services.figures.items()},
         },
     }
 

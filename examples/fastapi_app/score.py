@@ -42,7 +42,10 @@ def score(services: Services) -> tuple[int, dict[str, dict[str, Any]]]:
 
 def _results(services: Services) -> Iterator[tuple[str, Result]]:
     for name, (possible, requirement, check) in _CHECKS.items():
-        passed, evidence = check(services)
+        try:
+            passed, evidence = check(services)
+        except Exception as error:  # noqa: BLE001 - what can't be measured earns nothing, and costs no other check
+            passed, evidence = False, {"reason": f"it can't be measured: {type(error).__name__}"}
         yield name, Result(possible if passed else 0, possible, requirement, evidence)
 
 

@@ -63,7 +63,7 @@ def attach(_app: FastAPI, services: Services) -> None:
     services.pools["redis"] = levels.remote.max_concurrent
     stats = levels.remote.stats
     services.resilience.dependencies.add("redis", levels.check, figures=stats)
-    services.resilience.sources.add(lambda: redis_cache_families({PREFIX: stats}))
+    services.resilience.sources.add(lambda: redis_cache_families({PREFIX: stats}), name="redis_cache")
 
     @contextlib.asynccontextmanager
     async def running() -> AsyncIterator[None]:

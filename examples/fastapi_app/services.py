@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass, field
@@ -39,6 +40,10 @@ if TYPE_CHECKING:
 
 # Cache-Control of what is the same for everybody.
 PUBLIC_FOR_A_MINUTE = "public, max-age=60"
+UNAVAILABLE = "unavailable"
+"""The status of figures that can't be read."""
+
+_log = logging.getLogger(__name__)
 
 Runner = Callable[[], AbstractAsyncContextManager[object]]
 Figures = Callable[[], Mapping[str, Any]]
@@ -98,6 +103,19 @@ class Services:
     figures: dict[str, Figures] = field(default_factory=dict)
     """What each part adds to `GET /api/metrics`."""
     _runners: list[Runner] = field(default_factory=list)
+    _unreadable: set[str] = field(default_factory=set)
+
+    def read(self, name: str, figures: Figures) -> dict[str, Any]:
+        """Return a part's figures; one that fails says so in their place, and is logged when it begins to."""
+        try:
+            read = dict(figures())
+        except Exception as error:  # noqa: BLE001 - whatever it is, the other parts' figures are wanted
+            if name not in self._unreadable:
+                _log.warning("the figures of %s can't be read: %r", name, error)
+            self._unreadable.add(name)
+            return {"status": UNAVAILABLE, "reason": type(error).__name__}
+        self._unreadable.discard(name)
+        return read
 
     def while_running(self, runner: Runner) -> None:
         """Enter what `runner` returns when the server starts; leave it, last in first out, when it stops."""

@@ -106,7 +106,9 @@ def attach(_app: FastAPI, services: Services) -> None:
     async def running() -> AsyncIterator[None]:
         services.sources = Sources({name: ExternalApi(name) for name in services.settings.sources})
         services.figures["external_apis"] = services.sources.stats
-        services.resilience.sources.add(lambda: external_api_families(services.sources.stats()))
+        services.resilience.sources.add(
+            lambda: external_api_families(services.sources.stats()), name="external_apis"
+        )
         try:
             yield
         finally:

@@ -26,6 +26,32 @@ async def test_checks_go_on_after_one_whose_own_task_was_cancelled():
     assert seen[:5] == [Status.UNKNOWN, Status.UP, Status.DOWN, Status.DOWN, Status.UP]
 
 
+async def test_health_is_told_of_though_a_pools_figures_cannot_be_read():
+    async def check():
+        """Be well."""
+
+    def figures():
+        raise RuntimeError("on purpose")
+
+    app = FastAPI()
+    checks = install(app).dependencies
+    checks.add("database", check, figures=figures)
+    checks.add("redis", check, figures=lambda: {"size": 5})
+    async with (
+        lifespan(app),
+        httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://service") as http,
+    ):
+        for path in ("/health", "/ready"):
+            answer = await http.get(path)
+            found = answer.json()["dependencies"]
+            assert (answer.status_code, found["database"]["status"]) == (200, "up")
+            assert (found["database"]["figures"], found["database"]["figures_error"]) == (
+                None,
+                "RuntimeError",
+            )
+            assert found["redis"]["figures"] == {"size": 5}
+
+
 async def test_leaving_ends_a_check_that_hangs():
     asked = []
 

@@ -246,22 +246,77 @@ async def test_the_last_snapshot_of_a_worker_is_that_of_its_end(tmp_path, monkey
     assert sum(map(sum, requests.values.values())) == 2
 
 
-async def test_a_source_that_fails_does_not_end_the_sharing_of_metrics(tmp_path, monkeypatch, caplog):
+async def test_a_source_that_fails_costs_only_its_own_figures(caplog):
+    jobs = []
+
+    def half_a_source():
+        yield counter(1)
+        yield counter(jobs[0])
+
+    app = FastAPI()
+    state = install(app)
+    state.sources.add(half_a_source, name="jobs")
+    state.sources.add(lambda: gauges(3))
+    for failures in (1, 2):
+        seen = await scrape(app)
+        assert ("jobs_total", (("kind", "a"),)) not in seen
+        assert seen["active", ()] == 3
+        assert seen["resilience_metric_source_failures_total", (("source", "jobs"),)] == failures
+        assert seen["resilience_metric_source_failures_total", (("source", "http"),)] == 0
+    assert caplog.text.count("the metrics of jobs are left out: IndexError") == 1
+    jobs.append(7)
+    seen = await scrape(app)
+    assert seen["jobs_total", (("kind", "a"),)] == 7
+    jobs.clear()
+    await scrape(app)
+    assert caplog.text.count("the metrics of jobs are left out") == 2, "it had recovered in between"
+
+
+def labelled(**labels) -> Family:
+    family = Family("jobs", "counter", "x")
+    family.put(1, **labels)
+    return family
+
+
+@pytest.mark.parametrize(
+    "nonsense",
+    [
+        None,
+        counter(1j),
+        labelled(kind=1),
+        Family("jobs", "histogram", "x", values={(): [1.0]}, bounds=(0.1,)),
+        Family("jobs", "gauge", "x", values={(): []}),
+    ],
+)
+async def test_what_is_no_family_that_can_be_shown_costs_only_its_source(nonsense):
+    app = FastAPI()
+    state = install(app)
+    state.sources.add(lambda: [nonsense], name="nonsense")
+    state.sources.add(lambda: gauges(3))
+    seen = await scrape(app)
+    assert seen["active", ()] == 3
+    assert seen["resilience_metric_source_failures_total", (("source", "nonsense"),)] == 1
+
+
+async def test_sources_go_by_their_functions_names_unless_told():
+    app = FastAPI()
+    install(app).sources.add(breaker_families)
+    name = f"{breaker_families.__module__}.breaker_families"
+    assert ("resilience_metric_source_failures_total", (("source", name),)) in await scrape(app)
+
+
+async def test_a_source_that_fails_does_not_end_the_sharing_of_metrics(tmp_path, monkeypatch):
     monkeypatch.setenv("RESILIENCE_METRICS_DIR", str(tmp_path / "m"))
-    monkeypatch.setattr(_metrics, "PUBLISH_INTERVAL", 0.0)
     app = FastAPI()
     state = install(app)
     jobs = []
-    state.sources.add(lambda: [counter(jobs[0])])
+    state.sources.add(lambda: [counter(jobs[0])], name="jobs")
     async with lifespan(app):
-        await until(lambda: "can't be shared" in caplog.text)
-        jobs.append(7)
         await until(lambda: list((tmp_path / "m").glob("*.json")))
-    assert caplog.text.count("can't be shared") == 1
     (snapshot,) = (tmp_path / "m").glob("*.json")
-    assert {"name": "jobs", "values": [[[["kind", "a"]], [7]]]}.items() <= json.loads(snapshot.read_text())[
-        -1
-    ].items()
+    shared = {family["name"]: family["values"] for family in json.loads(snapshot.read_text())}
+    assert "jobs" not in shared
+    assert [[["source", "jobs"]], [2.0]] in shared["resilience_metric_source_failures"]
 
 
 async def test_breaker_names_with_quotes_and_newlines_cannot_forge_a_metric():

@@ -57,7 +57,15 @@ class Dependency:
             else round(monotonic() - self.checked_at, 3),
             "error": self.error,
         }
-        return report if self.figures is None else report | {"figures": dict(self.figures())}
+        return report if self.figures is None else report | self._figures(self.figures)
+
+    @staticmethod
+    def _figures(figures: Figures) -> dict[str, Any]:
+        """Return the pool's figures, or which error stands in their place: health is told of in any case."""
+        try:
+            return {"figures": dict(figures())}
+        except Exception as error:  # noqa: BLE001 - pools are anybody's
+            return {"figures": None, "figures_error": type(error).__name__}
 
 
 class DependencyChecks:

@@ -85,12 +85,9 @@ def install(
     state.admission.lag = state.lag
     if config.adaptive:
         state.admission.adaptive = AdaptiveLimit(initial=min(20, config.max_active), max=config.max_active)
-    for source in (
-        lambda: http_families(state.metrics),
-        lambda: dependency_families(state.dependencies),
-        lambda: _process_families(state),
-    ):
-        state.sources.add(source)
+    state.sources.add(lambda: http_families(state.metrics), name="http")
+    state.sources.add(lambda: dependency_families(state.dependencies), name="dependencies")
+    state.sources.add(lambda: _process_families(state), name="process")
     app.add_middleware(
         ResilienceMiddleware,
         metrics=state.metrics,

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator, Iterable
-from itertools import chain
+from dataclasses import dataclass
 
 from fastapi import APIRouter, Request
 from starlette.responses import Response
@@ -20,20 +20,58 @@ _log = logging.getLogger("resilience.fastapi")
 metrics_router = APIRouter(tags=["metrics"])
 
 
+@dataclass(slots=True)
+class _Named:
+    """A source, and how often it failed."""
+
+    name: str
+    source: Source
+    failures: int = 0
+    is_failing: bool = False
+
+    def families(self) -> list[Family]:
+        """Return what it measured, all or nothing; a failure is counted, and logged when it is the first in a row."""
+        try:
+            families = list(self.source())
+            for family in families:
+                family.check()
+        except Exception as error:  # noqa: BLE001 - sources are anybody's, and the others' figures are wanted
+            self.failures += 1
+            if not self.is_failing:
+                _log.warning("the metrics of %s are left out: %r", self.name, error)
+            self.is_failing = True
+            return []
+        self.is_failing = False
+        return families
+
+
 class MetricSources:
     """Where `GET /metrics` gathers from; `add` brings caches, batchers and whatever else the service has."""
 
     def __init__(self) -> None:
-        self._sources: list[Source] = [breaker_families]
+        self._sources: list[_Named] = []
         self._share: WorkerShare | None = None
+        self.add(breaker_families, name="circuit_breakers")
 
-    def add(self, source: Source) -> None:
-        """Gather from one more function that returns families."""
-        self._sources.append(source)
+    def add(self, source: Source, *, name: str | None = None) -> None:
+        """Gather from one more function that returns families.
+
+        While it raises, its families are left out and the others are shown; each failure is counted in
+        `resilience_metric_source_failures_total`.
+
+        Args:
+            source: Called for each scrape, on the event loop.
+            name: In that metric and in the log; by default the function's own with its module.
+        """
+        self._sources.append(_Named(name or _name_of(source), source))
 
     def own(self) -> list[Family]:
         """Return what this process measured."""
-        return list(chain.from_iterable(source() for source in self._sources))
+        families = [family for each in self._sources for family in each.families()]
+        failures = Family("resilience_metric_source_failures", "counter", "Readings that failed, by source")
+        for each in self._sources:
+            failures.put(each.failures, source=each.name)
+        return [*families, failures]
 
     async def gather(self) -> list[Family]:
         """Return what all workers of this server measured; files are read in a thread, figures never.
@@ -69,7 +107,7 @@ class MetricSources:
         """Publish again and again, and for the last time when this worker leaves.
 
         One write at a time: the last snapshot has every request in it, and no older one may replace it.
-        A full disk, a removed folder or a source that fails is told of once and outlived.
+        A full disk or a removed folder is told of once and outlived.
         """
         told = last = False
         while not last:
@@ -77,13 +115,18 @@ class MetricSources:
             try:
                 await asyncio.to_thread(share.publish, self.own())
                 told = False
-            except Exception as error:  # noqa: BLE001 - sources are anybody's
+            except Exception as error:  # noqa: BLE001 - whatever it is, the next time may do better
                 if not told:
                     _log.warning("this worker's metrics can't be shared: %r", error)
                 told = True
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(PUBLISH_INTERVAL):
                     await leaving.wait()
+
+
+def _name_of(source: Source) -> str:
+    named = source if hasattr(source, "__qualname__") else type(source)
+    return f"{named.__module__}.{named.__qualname__}"
 
 
 def http_families(metrics: RequestMetrics) -> Iterable[Family]:

@@ -50,6 +50,22 @@ class Family:
         else:
             self.values[labels] = [sum(pair) for pair in zip(known, numbers, strict=True)]
 
+    def check(self) -> None:
+        """Find what couldn't be shown, whatever it was put together from.
+
+        Raises:
+            TypeError: for labels that are no text, and values that are no numbers.
+            ValueError: for a histogram without a number for each of its buckets and one for their sum.
+        """
+        length = len(self.bounds) + 2 if self.kind == "histogram" else 1
+        for labels, numbers in self.values.items():
+            if not all(isinstance(text, str) for label in labels for text in label):
+                raise TypeError(f"labels of {self.name} must be text, got {labels!r}")
+            if not all(isinstance(number, int | float) for number in numbers):
+                raise TypeError(f"values of {self.name} must be numbers, got {numbers!r}")
+            if len(numbers) != length:
+                raise ValueError(f"a series of {self.name} must have {length} numbers, got {len(numbers)}")
+
 
 Source = Callable[[], Iterable[Family]]
 

@@ -5,13 +5,10 @@ import contextlib
 import fcntl
 import multiprocessing
 import os
-import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import time
-from pathlib import Path
 
 import httpx
 import pytest
@@ -19,11 +16,11 @@ import pytest
 from resilience import _worker_folder
 from resilience._worker_folder import remove_left_behind, shared_by_workers
 from resilience.allocator import PredictiveResourceAllocator, WorkerProcesses, worker_processes
+from support.programs import environment
+from support.workers import COMMANDS, served
 
 if sys.platform == "win32":
     pytest.skip("needs signals and file locks", allow_module_level=True)
-
-ROOT = Path(__file__).parents[2]
 
 # Each worker resizes when told to, and tells who it is and how many it counts.
 APP = """
@@ -63,30 +60,6 @@ async def app(scope, receive, send):
     await send({"type": "http.response.body", "body": body})
 """
 
-COMMANDS = {
-    "uvicorn": ["uvicorn", "--workers", "2", "--timeout-worker-healthcheck", "120", "--log-level", "error",
-                "--fd", "{fd}", "served_app:app"],
-    "gunicorn": ["gunicorn", "--workers", "2", "--timeout", "120", "--worker-class",
-                 "uvicorn_worker.UvicornWorker", "--log-level", "error", "--bind", "fd://{fd}", "served_app:app"],
-}  # fmt: skip
-
-
-@contextlib.contextmanager
-def served(server, folder):
-    (folder / "served_app.py").write_text(APP)
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        listening.settimeout(0)
-        fd = listening.fileno()
-        command = [sys.executable, "-m", *(word.format(fd=fd) for word in COMMANDS[server])]
-        path = os.pathsep.join([str(ROOT / "python"), str(folder)])
-        environment = {**os.environ, "PYTHONPATH": path, "TMPDIR": str(folder)}
-        process = subprocess.Popen(command, env=environment, cwd=folder, pass_fds=[fd])
-        try:
-            yield f"http://127.0.0.1:{listening.getsockname()[1]}"
-        finally:
-            process.send_signal(signal.SIGTERM)
-            process.wait(120)
-
 
 def ask_until(address, path, reached):
     """Ask again until an answer shows what is waited for; every request is a new connection to any worker."""
@@ -102,7 +75,7 @@ def ask_until(address, path, reached):
 
 @pytest.mark.parametrize("server", COMMANDS)
 def test_a_server_gets_the_workers_that_are_decided_and_loses_them_again(server, tmp_path):
-    with served(server, tmp_path) as address:
+    with served(server, APP, tmp_path, workers=2) as (address, _):
         ask_until(address, "/", lambda seen: seen["count"] == 2)
         # 28 requests a minute are 4 workers at 10 each and 70 % use; whichever worker is asked first leads
         ask_until(address, "/load/28", lambda seen: seen["count"] == 4)
@@ -169,11 +142,10 @@ def test_the_last_worker_to_leave_removes_the_folder_and_the_next_one_makes_it_a
 
 def test_a_worker_leaves_the_folder_to_the_siblings_that_stay(folder):
     leaving = WorkerProcesses(os.getpid(), folder)
-    environment = {**os.environ, "PYTHONPATH": str(ROOT / "python")}
     command = [sys.executable, "-c", SIBLING.replace("resize(2)", "resize(1)"), str(os.getpid()), str(folder)]
     assert asyncio.run(leaving.resize(1)) == 1
     with subprocess.Popen(
-        command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        command, env=environment(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as sibling:
         assert sibling.stdout.readline() == "2\n"
         leaving.close()
@@ -241,9 +213,8 @@ def test_only_one_worker_speaks_to_the_supervisor(folder):
     command = [sys.executable, "-c", SIBLING, str(os.getpid()), str(folder)]
     leading = WorkerProcesses(os.getpid(), folder)
     assert asyncio.run(leading.resize(1)) == 1
-    environment = {**os.environ, "PYTHONPATH": str(ROOT / "python")}
     with subprocess.Popen(
-        command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        command, env=environment(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as sibling:
         assert sibling.stdout.readline() == "2\n", "it asks for nothing: this process would have been stopped"
         assert leading.count() == 2
@@ -276,9 +247,8 @@ if os.fork() == 0:
 os.wait()
 print(workers.count())
 """
-    environment = {**os.environ, "PYTHONPATH": str(ROOT / "python")}
     command = [sys.executable, "-c", program, str(folder)]
-    assert subprocess.check_output(command, env=environment, text=True) == "1\n"
+    assert subprocess.check_output(command, env=environment(), text=True) == "1\n"
     assert not folder.exists()
 
 

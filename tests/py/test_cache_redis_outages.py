@@ -131,6 +131,7 @@ async def test_rubbish_for_answers_fails_no_request(answer, counted):
     async with Traffic(tiered) as traffic:
         await traffic.more(300)
         await until(lambda: remote.stats()[counted] > 0)
+    assert remote.stats()["hits"] == 0
     await tiered.aclose()
     server.close()
 
@@ -268,6 +269,8 @@ async def test_a_replica_takes_over_from_a_dead_server(levels, redis_server, red
             await promoted.set("kept", "changed elsewhere")
             await eventually(lambda: sees(tiered, "kept", "changed elsewhere"))
             await traffic.more(300)
+        assert tiered.remote.breaker.state == "closed"
+        assert await promoted.get("kept") == "changed elsewhere"
         await promoted.aclose()
         await tiered.aclose()
 
@@ -285,5 +288,7 @@ async def test_servers_change_places_while_connections_stay_open(levels, redis_s
             await promoted.invalidate("a")
             await eventually(lambda: sees(tiered, "a", None))
             await traffic.more(300)
+        assert await promoted.get("a") is None
+        assert traffic.served >= 600
         await promoted.aclose()
         await tiered.aclose()

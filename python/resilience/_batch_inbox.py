@@ -2,6 +2,7 @@
 
 import asyncio
 import concurrent.futures
+import contextlib
 import threading
 import weakref
 from collections.abc import Callable
@@ -51,6 +52,8 @@ class BatchInbox:
         outcome.add_done_callback(self._open.discard)
         if first:
             loop.call_soon_threadsafe(self._take_in)
+        if loop.is_closed():  # since it was looked at; who abandoned what waited there hadn't seen this one
+            self.abandon()
         return outcome
 
     def abandon(self) -> None:
@@ -58,9 +61,12 @@ class BatchInbox:
         if self._has_forked:
             return  # it is answered in the parent
         for outcome in tuple(self._open):
-            if outcome.cancel() or outcome.done():
+            if outcome.cancel():
                 continue
-            outcome.set_exception(RuntimeError("the batcher's event loop was closed"))
+            with contextlib.suppress(
+                concurrent.futures.InvalidStateError
+            ):  # it is done, by another thread perhaps
+                outcome.set_exception(RuntimeError("the batcher's event loop was closed"))
 
     def _take_in(self) -> None:
         with self._lock:

@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from resilience import RequestBatcher
+from resilience import RequestBatcher, _batch_inbox
 from resilience.testing import ManualClock
 from support.batches import PoisonedError, Recorder, add_many, poisoned_by
 from support.until import settle
@@ -130,6 +130,25 @@ def test_a_loop_that_closes_leaves_no_other_thread_waiting():
 
     for outcome in asyncio.run(main()):
         assert outcome.done()
+
+
+def test_a_loop_that_closes_while_a_thread_submits_leaves_it_not_waiting(monkeypatch):
+    batcher, loop = RequestBatcher(10, 50, clock=ManualClock()), asyncio.new_event_loop()
+
+    async def bind():
+        batcher.add_request(0, 0).cancel()
+
+    def closed_meanwhile():
+        loop.close()
+        return concurrent.futures.Future()
+
+    loop.run_until_complete(bind())
+    first = batcher.submit_threadsafe(1, 1)  # and the loop, which doesn't turn, is to be woken only once
+    monkeypatch.setattr(_batch_inbox, "_Outcome", closed_meanwhile)
+    second = batcher.submit_threadsafe(2, 2)
+    assert [outcome.done() for outcome in (first, second)] == [True, True]
+    with pytest.raises(RuntimeError, match="bound to no live event loop"):
+        batcher.submit_threadsafe(3, 3)
 
 
 def test_add_request_needs_a_running_loop():

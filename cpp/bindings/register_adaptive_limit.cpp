@@ -1,5 +1,7 @@
 #include <pybind11/stl.h>
 
+#include <optional>
+
 #include "bindings.hpp"
 #include "policy_handles.hpp"
 
@@ -46,16 +48,18 @@ py::tuple release(AdaptiveLimitHandle& self, double started, const std::string& 
 }
 
 // (served, shed)
-py::tuple resize(AdaptiveLimitHandle& self, std::int64_t least, std::int64_t most) {
+// What isn't given stays as it is, whatever another thread has just made of it.
+py::tuple resize(AdaptiveLimitHandle& self, std::optional<std::int64_t> least,
+                 std::optional<std::int64_t> most) {
   AdaptiveLimitConfig config;
-  config.min = least;
-  config.max = most;
-  config.initial = least;
+  config.min = least.value_or(self.machine.min());
+  config.max = most.value_or(self.machine.max());
+  config.initial = config.min;
   if (const InvalidArgument problem = config.validate()) {
     throw py::value_error(problem.message());
   }
   AdaptiveLimit::Woken woken;
-  self.machine.resize(least, most, self.time.now(), woken);
+  self.machine.resize(config.min, config.max, self.time.now(), woken);
   return py::make_tuple(to_list(woken.served), to_list(woken.shed));
 }
 
@@ -74,7 +78,7 @@ void register_adaptive_limit(py::module_& module) {
       .def("try_acquire", [](AdaptiveLimitHandle& self) { return self.machine.try_acquire(); })
       .def("enqueue", &enqueue)
       .def("release", &release)
-      .def("resize", &resize, py::kw_only(), py::arg("least"), py::arg("most"))
+      .def("resize", &resize, py::kw_only(), py::arg("least") = py::none(), py::arg("most") = py::none())
       .def_property_readonly("least", [](const AdaptiveLimitHandle& self) { return self.machine.min(); })
       .def_property_readonly("most", [](const AdaptiveLimitHandle& self) { return self.machine.max(); })
       .def("leave",

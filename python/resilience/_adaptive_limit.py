@@ -58,8 +58,8 @@ class AdaptiveLimit(PlacePolicy[_core.AdaptiveLimit]):
         Raises:
             ValueError: if a number is out of range; nothing has changed then.
         """
-        least = self._machine.least if min is None else whole("min", min)
-        most = self._machine.most if max is None else whole("max", max)
+        least = None if min is None else whole("min", min)
+        most = None if max is None else whole("max", max)
         self._wake(*self._machine.resize(least=least, most=most))
 
     # ---- what slow paths and streams use ----

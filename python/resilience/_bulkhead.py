@@ -39,9 +39,10 @@ class Bulkhead(PlacePolicy[_core.Bulkhead]):
         Raises:
             ValueError: if a number is out of range; nothing has changed then.
         """
-        room = self._machine.max_waiting if max_waiting is None else whole("max_waiting", max_waiting)
-        for ticket in self._machine.resize(whole("max_concurrent", max_concurrent), room):
-            self._serve(ticket)
+        room = None if max_waiting is None else whole("max_waiting", max_waiting)
+        self._serve_all(
+            self._machine.resize(max_concurrent=whole("max_concurrent", max_concurrent), max_waiting=room)
+        )
 
     def _enqueue(self) -> Ticket | None:
         ticket: Ticket | None = self._machine.enqueue(current_priority())
@@ -49,10 +50,14 @@ class Bulkhead(PlacePolicy[_core.Bulkhead]):
 
     def _admit(self) -> None:
         if self._machine.in_flight < self._machine.max_concurrent:
-            self.resize(self._machine.max_concurrent)
+            self._serve_all(self._machine.resize())
 
     def _pass_on(self) -> None:
         self._serve(self._machine.release())
+
+    def _serve_all(self, tickets: list[Ticket]) -> None:
+        for ticket in tickets:
+            self._serve(ticket)
 
     def _serve(self, ticket: Ticket | None) -> None:
         """Wake the waiter that holds a place now; pass the place on when its loop has gone."""

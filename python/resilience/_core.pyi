@@ -373,8 +373,8 @@ class AdaptiveLimit:
     def resize(
         self,
         *,
-        least: typing.SupportsInt | typing.SupportsIndex,
-        most: typing.SupportsInt | typing.SupportsIndex,
+        least: typing.SupportsInt | typing.SupportsIndex | None = None,
+        most: typing.SupportsInt | typing.SupportsIndex | None = None,
     ) -> tuple[typing.Any, ...]: ...
     def try_acquire(self) -> bool: ...
     @property
@@ -402,7 +402,10 @@ class Bulkhead:
     ) -> bool: ...
     def release(self) -> typing.Any: ...
     def resize(
-        self, arg0: typing.SupportsInt | typing.SupportsIndex, arg1: typing.SupportsInt | typing.SupportsIndex
+        self,
+        *,
+        max_concurrent: typing.SupportsInt | typing.SupportsIndex | None = None,
+        max_waiting: typing.SupportsInt | typing.SupportsIndex | None = None,
     ) -> list[typing.Any]: ...
     def try_acquire(self) -> bool: ...
     @property

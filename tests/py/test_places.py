@@ -72,3 +72,48 @@ async def test_a_place_given_to_a_call_that_gives_up_before_it_is_told_goes_to_t
     tell()
     assert await second == 42
     assert is_as_new(limit)
+
+
+class ResizedWhenRead:
+    """A limit's machine, whose limits another thread changes just after anybody has read one."""
+
+    def __init__(self, limit):
+        self._limit, self._machine = limit, limit._machine
+        self.changes = 0
+
+    def __getattr__(self, name):
+        found = getattr(self._machine, name)
+        if name in {"max_concurrent", "max_waiting", "least", "most"}:
+            self.changes += 1
+            most = 10 + self.changes
+            if self._limit._kind == "bulkhead":
+                self._limit.resize(most, max_waiting=most)
+            else:
+                self._limit.resize(min=1, max=most)
+        return found
+
+    @property
+    def bounds(self):
+        if self._limit._kind == "bulkhead":
+            return self._machine.max_concurrent, self._machine.max_waiting
+        return self._machine.least, self._machine.most
+
+
+def test_who_queues_up_leaves_alone_what_another_thread_makes_of_the_limits(limit):
+    give_back(limit)()
+    limit._machine = machine = ResizedWhenRead(limit)
+    before = machine.bounds
+    limit._admit()
+    most = 10 + machine.changes
+    changed = (most, most) if limit._kind == "bulkhead" else (1, most)
+    assert machine.bounds == (changed if machine.changes else before)
+
+
+def test_a_resize_of_one_limit_leaves_alone_what_another_thread_makes_of_the_other(limit):
+    limit._machine = machine = ResizedWhenRead(limit)
+    if limit._kind == "bulkhead":
+        limit.resize(4)
+        assert machine.bounds == (4, 10 + machine.changes if machine.changes else 9)
+    else:
+        limit.resize(min=1)
+        assert machine.bounds == (1, 10 + machine.changes if machine.changes else 1)

@@ -136,7 +136,7 @@ PyObject* add_request(PyObject* object, PyObject* const* args, Py_ssize_t nargs,
   if (!read_request(request, args, nargs, kwnames)) {
     return nullptr;
   }
-  const PyRef loop(running_loop());
+  const PyRef loop(loop_here());
   if (!loop) {
     return nullptr;
   }

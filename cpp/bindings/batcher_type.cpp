@@ -11,14 +11,13 @@
 #include "bindings.hpp"
 #include "errors.hpp"
 #include "py_ref.hpp"
+#include "running_loop.hpp"
 
 namespace py = pybind11;
 
 namespace resilience::bindings {
 
 namespace {
-
-PyObject* get_running_loop = nullptr;
 
 // _configure(batch_size, batch_timeout_ms, max_pending, max_concurrent_batches, adaptive, max_batch_weight)
 PyObject* configure(PyObject* object, PyObject* args) {
@@ -78,7 +77,7 @@ PyObject* prepare(PyObject* object, PyObject* args) {
 
 // The lane of the running loop, if it has one (borrowed); null with an exception set when no loop runs.
 BatchLane* lane_here(BatcherObject* self, bool& failed) {
-  const PyRef loop(running_loop());
+  const PyRef loop(loop_here());
   failed = !loop;
   const auto& lanes = self->state.lanes;
   const auto found =
@@ -289,18 +288,10 @@ PyType_Spec spec = {"resilience._core.RequestBatcherBase", sizeof(BatcherObject)
 
 }  // namespace
 
-PyObject* running_loop() {
-  PyObject* loop = PyObject_CallNoArgs(get_running_loop);
-  if (loop == nullptr && PyErr_ExceptionMatches(PyExc_RuntimeError)) {
-    PyErr_SetString(PyExc_RuntimeError, "no running event loop: batchers need asyncio");
-  }
-  return loop;
-}
+PyObject* loop_here() { return running_loop("no running event loop: batchers need asyncio"); }
 
 bool init_batcher(PyObject* module) {
-  const PyRef events(PyImport_ImportModule("asyncio.events"));
-  get_running_loop = events ? PyObject_GetAttrString(events.get(), "get_running_loop") : nullptr;
-  const PyRef type(get_running_loop == nullptr ? nullptr : PyType_FromSpec(&spec));
+  const PyRef type(PyType_FromSpec(&spec));
   return type && PyModule_AddObjectRef(module, "RequestBatcherBase", type.get()) == 0;
 }
 

@@ -9,8 +9,8 @@ namespace resilience::bindings {
 
 inline BatcherObject* as_batcher(PyObject* self) { return reinterpret_cast<BatcherObject*>(self); }
 
-// asyncio.get_running_loop(): a new reference, or null with an exception set.
-PyObject* running_loop();
+// The event loop that a request is added on: a new reference, or null with an exception set.
+PyObject* loop_here();
 
 // RequestBatcher.add_request, with vectorcall arguments.
 PyObject* add_request(PyObject* object, PyObject* const* args, Py_ssize_t nargs, PyObject* kwnames);

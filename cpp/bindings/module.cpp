@@ -8,6 +8,7 @@
 #endif
 
 #include "bindings.hpp"
+#include "running_loop.hpp"
 
 namespace {
 
@@ -37,6 +38,9 @@ PYBIND11_MODULE(native, module) {
     throw pybind11::import_error(kMainOnly);
   }
   module.doc() = "Native core of resilience. Private: use the names that `resilience` exports.";
+  if (!init_running_loop()) {
+    throw pybind11::error_already_set();
+  }
   register_clock(module);
   register_engine(module);
   register_batcher(module);

@@ -78,7 +78,8 @@ class TimedStep {
   [[gnu::tls_model("initial-exec")]] static thread_local TimedStep* innermost_;
 };
 
-thread_local TimedStep* TimedStep::innermost_ = nullptr;
+// Once more, since optimising across files goes by the definition: without it each step looks it up by calls.
+[[gnu::tls_model("initial-exec")]] thread_local TimedStep* TimedStep::innermost_ = nullptr;
 
 struct PipelineDriver {
   using Call = PipelineCall;

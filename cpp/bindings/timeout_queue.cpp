@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "running_loop.hpp"
+
 namespace py = pybind11;
 
 namespace resilience::bindings {
@@ -11,7 +13,6 @@ namespace {
 
 // What is called on every arming, looked up once. One interpreter is assumed, as everywhere in the bindings.
 struct Names {
-  PyObject* get_running_loop = nullptr;
   PyObject* current_task = nullptr;
   PyObject* tasks = nullptr;  // by loop, where current_task() itself would look; null from 3.14 on
   PyObject* cancel = PyUnicode_InternFromString("cancel");
@@ -20,12 +21,11 @@ struct Names {
   PyObject* zero = PyLong_FromLong(0);  // compared by identity: cancelling() answers with the small int
 
   bool ready() {
-    if (get_running_loop == nullptr) {
+    if (current_task == nullptr) {
       PyObject* asyncio = PyImport_ImportModule("asyncio");
       if (asyncio == nullptr) {
         return false;
       }
-      get_running_loop = PyObject_GetAttrString(asyncio, "get_running_loop");
       current_task = PyObject_GetAttrString(asyncio, "current_task");
 #if PY_VERSION_HEX < 0x030E0000
       PyObject* module = PyObject_GetAttrString(asyncio, "tasks");
@@ -35,7 +35,7 @@ struct Names {
 #endif
       Py_DECREF(asyncio);
     }
-    return get_running_loop != nullptr && current_task != nullptr;
+    return current_task != nullptr;
   }
 };
 
@@ -63,8 +63,6 @@ PyObject* current_task(PyObject* loop) {
   }
   return PyObject_CallOneArg(names().current_task, loop);
 }
-
-PyObject* running_loop() { return PyObject_CallNoArgs(names().get_running_loop); }
 
 }  // namespace
 
@@ -124,7 +122,7 @@ class TimeoutQueue::OnLoop : public std::enable_shared_from_this<TimeoutQueue::O
 
   // A manual clock is advanced from anywhere.
   void ring_on_loop() {
-    PyObject* running = running_loop();
+    PyObject* running = running_loop("");
     PyErr_Clear();
     Py_XDECREF(running);
     if (running == loop_) {
@@ -196,9 +194,8 @@ bool TimeoutQueue::arm(TimeoutEntry& entry, Nanos started) {
   if (!names().ready()) {
     return false;
   }
-  PyObject* loop = running_loop();
+  PyObject* loop = running_loop("timeouts need a running asyncio event loop");
   if (loop == nullptr) {
-    PyErr_SetString(PyExc_RuntimeError, "timeouts need a running asyncio event loop");
     return false;
   }
   PyObject* task = current_task(loop);

@@ -94,6 +94,16 @@ PyObject* finish_iteration(PyObject* result) {
   return nullptr;
 }
 
+bool is_iterable_coroutine(PyObject* object) {
+  if (!PyGen_CheckExact(object)) {
+    return false;
+  }
+  auto* code = reinterpret_cast<PyCodeObject*>(PyObject_GetAttrString(object, "gi_code"));
+  const bool awaits = code != nullptr && (code->co_flags & CO_ITERABLE_COROUTINE) != 0;
+  Py_XDECREF(code);
+  return awaits;
+}
+
 PyObject* await_iterator(PyObject* awaitable) {
   if (PyCoro_CheckExact(awaitable)) {
     return Py_NewRef(awaitable);
@@ -108,13 +118,8 @@ PyObject* await_iterator(PyObject* awaitable) {
     }
     return iterator;
   }
-  if (PyGen_CheckExact(awaitable)) {  // a function under @types.coroutine
-    auto* code = reinterpret_cast<PyCodeObject*>(PyObject_GetAttrString(awaitable, "gi_code"));
-    const bool awaits = code != nullptr && (code->co_flags & CO_ITERABLE_COROUTINE) != 0;
-    Py_XDECREF(code);
-    if (awaits) {
-      return Py_NewRef(awaitable);
-    }
+  if (is_iterable_coroutine(awaitable)) {
+    return Py_NewRef(awaitable);
   }
   PyErr_Format(PyExc_TypeError, "object %.100s can't be used in 'await' expression",
                Py_TYPE(awaitable)->tp_name);

@@ -43,6 +43,9 @@ inline PySendResult step(PyObject* iterator, PyObject* value, PyObject** result)
   return PyIter_Send(iterator, value, result);
 }
 
+// Whether it is a generator that `await` takes: a function under @types.coroutine made it.
+bool is_iterable_coroutine(PyObject* object);
+
 // The iterator behind an awaitable, as `await` finds it (new reference); null with TypeError for anything
 // else.
 PyObject* await_iterator(PyObject* awaitable);

@@ -115,6 +115,27 @@ void discard_made(PyObject* coroutine) {
   put_error(error);
 }
 
+void explain_stop() {
+  if (!PyErr_ExceptionMatches(PyExc_StopIteration)) {
+    return;
+  }
+  PyObject* stop = take_error();
+  PyErr_SetString(PyExc_RuntimeError, "coroutine raised StopIteration");
+  PyObject* error = take_error();
+  PyException_SetCause(error, Py_NewRef(stop));
+  PyException_SetContext(error, stop);
+  put_error(error);
+}
+
+void refuse_to_await(PyObject* made) {
+  const bool stream = PyGen_CheckExact(made) || PyAsyncGen_CheckExact(made);
+  PyErr_Format(PyExc_TypeError,
+               "call() takes a function whose result is awaited, %s; this one returned %.100s",
+               stream ? "decorate one that makes a stream" : "use call_sync() for a plain one",
+               Py_TYPE(made)->tp_name);
+  Py_DECREF(made);
+}
+
 PyObject** argument_slots(Py_ssize_t total) {
   auto* slots =
       static_cast<PyObject**>(PyMem_Malloc(sizeof(PyObject*) * static_cast<std::size_t>(total + 1)));

@@ -68,11 +68,19 @@ inline PySendResult step_made(CallFrame* self, PyObject** result) {
 // A coroutine that was made with the call will never run; the error that is set stays set.
 void discard_made(PyObject* coroutine);
 
+// Makes a RuntimeError of a StopIteration that is set, as a coroutine does (PEP 479): whoever steps the call
+// would take it for a result.
+void explain_stop();
+
 // `function` with the call's arguments. REQUIRES: they have not been dropped.
 inline PyObject* call_with_arguments(CallFrame* self, PyObject* function) {
-  return PyObject_Vectorcall(function, self->args,
-                             static_cast<std::size_t>(self->nargs) | PY_VECTORCALL_ARGUMENTS_OFFSET,
-                             self->kwnames);
+  PyObject* result = PyObject_Vectorcall(
+      function, self->args, static_cast<std::size_t>(self->nargs) | PY_VECTORCALL_ARGUMENTS_OFFSET,
+      self->kwnames);
+  if (result == nullptr) [[unlikely]] {
+    explain_stop();
+  }
+  return result;
 }
 
 // Makes `awaitable` (stolen) what is being stepped. False with an exception set when it is none.
@@ -84,8 +92,11 @@ inline bool set_inner(CallFrame* self, PyObject* awaitable) {
 
 inline bool is_awaitable(PyObject* object) {
   const PyAsyncMethods* methods = Py_TYPE(object)->tp_as_async;
-  return methods != nullptr && methods->am_await != nullptr;
+  return (methods != nullptr && methods->am_await != nullptr) || is_iterable_coroutine(object);
 }
+
+// Says that the function was none to await; `made` (stolen) is what it returned.
+void refuse_to_await(PyObject* made);
 
 // Empties new memory.
 void clear_frame(CallFrame* self);

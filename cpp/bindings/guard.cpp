@@ -43,11 +43,14 @@ PyRef attribute(PyObject* object, const char* name) {
   return value;
 }
 
-// Whether calling it makes a coroutine: an `async def`, bound or wrapped or in a partial, or an object with
-// such a `__call__`.
-bool is_coroutine_function(PyObject* function) {
-  if (PyFunction_Check(function) || PyCFunction_Check(function)) {
-    return makes_coroutine(function);
+// The flags of the code that runs when it is called: of a function, bound or wrapped or in a partial, or of
+// an object's `__call__`; 0 for what has none.
+long code_flags(PyObject* function) {
+  if (PyFunction_Check(function)) {
+    return reinterpret_cast<PyCodeObject*>(PyFunction_GET_CODE(function))->co_flags;
+  }
+  if (PyCFunction_Check(function)) {
+    return 0;
   }
   PyRef callee = PyRef::share(function);
   PyRef code = attribute(callee.get(), "__code__");  // of methods and wrappers it is the function's
@@ -60,15 +63,29 @@ bool is_coroutine_function(PyObject* function) {
     code = call ? attribute(call.get(), "__code__") : PyRef();
   }
   const PyRef flags = code ? attribute(code.get(), "co_flags") : PyRef();
-  return flags && PyLong_Check(flags.get()) && (PyLong_AsLong(flags.get()) & CO_COROUTINE) != 0;
+  return flags && PyLong_Check(flags.get()) ? PyLong_AsLong(flags.get()) : 0;
+}
+
+// Whether it makes its result when it is called; an exception says what to do with one that doesn't.
+bool is_plain(PyObject* function) {
+  const long flags = code_flags(function);
+  if ((flags & (CO_COROUTINE | CO_ITERABLE_COROUTINE)) != 0) {
+    PyErr_Format(PyExc_TypeError, "call_sync() takes a plain function, use `await call()` for %R", function);
+    return false;
+  }
+  if ((flags & (CO_GENERATOR | CO_ASYNC_GENERATOR)) != 0) {
+    PyErr_Format(PyExc_TypeError, "call_sync() takes a plain function, decorate one that makes a stream: %R",
+                 function);
+    return false;
+  }
+  return true;
 }
 
 PyObject* guard_call_sync(PyObject* self, PyObject* const* args, Py_ssize_t nargs, PyObject* kwnames) {
   if (!takes_function(nargs, "call_sync")) {
     return nullptr;
   }
-  if (is_coroutine_function(args[0])) {
-    PyErr_Format(PyExc_TypeError, "call_sync() takes a plain function, use `await call()` for %R", args[0]);
+  if (!is_plain(args[0])) {
     return nullptr;
   }
   const std::size_t nargsf = static_cast<std::size_t>(nargs - 1) | PY_VECTORCALL_ARGUMENTS_OFFSET;

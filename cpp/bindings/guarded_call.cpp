@@ -45,6 +45,9 @@ struct BreakerDriver {
       return raised(self);
     }
     drop_arguments(self);
+    if (!is_awaitable(awaitable)) [[unlikely]] {
+      return not_awaitable(self, awaitable);
+    }
     return start_awaitable(self, awaitable, result);
   }
 
@@ -98,6 +101,14 @@ struct BreakerDriver {
     }
     const PySendResult outcome = step(self->inner, Py_None, result);
     return conclude(self, outcome, result);
+  }
+
+  // A mistake of whoever calls, which says nothing about the callee.
+  static PySendResult not_awaitable(Call* self, PyObject* made) {
+    release(self);
+    refuse_to_await(made);
+    finish(self);
+    return PYGEN_ERROR;
   }
 
   // The rejection that is set now is answered by the fallback, when there is one.

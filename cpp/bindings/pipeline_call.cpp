@@ -176,6 +176,12 @@ struct PipelineDriver {
     if (awaitable == nullptr) {
       return raised(self, result);
     }
+    if (!is_awaitable(awaitable)) [[unlikely]] {  // a mistake of whoever calls: no verdict, retry or fallback
+      release(self);
+      refuse_to_await(awaitable);
+      finish(self);
+      return PYGEN_ERROR;
+    }
     if (!layer.keeps_arguments()) {
       drop_arguments(self);
     }

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from resilience._checks import number, seconds, whole
+from resilience._checks import integer, number, seconds
 from resilience._core import Clock
 from resilience._guard import Kind, kind_of
 from resilience._waiting import SYSTEM_CLOCK, sleep, sleep_sync
@@ -60,7 +60,7 @@ class FaultInjector:
             raise TypeError(f"error must be an exception or make one, got {error!r}")
         self._error = error
         self._latency = seconds("latency", latency, zero=True)
-        self._random = random.Random(seed if seed is None else whole("seed", seed))  # noqa: S311 # no secret
+        self._random = random.Random(seed if seed is None else integer("seed", seed))  # noqa: S311 # no secret
         self._clock = SYSTEM_CLOCK if clock is None else clock
         self.injected: Counter[str] = Counter()  # by kind: "latency", "error", "hang", "cancel"
 
@@ -109,8 +109,11 @@ class FaultInjector:
 
     def call_sync(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         """Call the plain function ``function(*args, **kwargs)``, or fail."""
-        if kind_of(function) is Kind.COROUTINE:
+        kind = kind_of(function)
+        if kind is Kind.COROUTINE:
             raise TypeError(f"call_sync() takes a plain function, use `await call()` for {function!r}")
+        if kind is not Kind.PLAIN:
+            raise TypeError(f"call_sync() takes a plain function, not one that makes a stream: {function!r}")
         slow, end = self._draw()
         if slow:
             sleep_sync(self._latency, self._clock)

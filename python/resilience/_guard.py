@@ -38,7 +38,8 @@ def kind_of(function: Any) -> Kind:
         if inspect.isasyncgenfunction(candidate):
             return Kind.ASYNC_GENERATOR
         if inspect.isgeneratorfunction(candidate):
-            return Kind.GENERATOR
+            awaits = candidate.__code__.co_flags & inspect.CO_ITERABLE_COROUTINE  # under types.coroutine
+            return Kind.COROUTINE if awaits else Kind.GENERATOR
     return Kind.PLAIN
 
 
@@ -112,6 +113,11 @@ def _alive() -> Iterator[Any]:
     with _protected_lock:
         references = list(_protected)
     return (wrapper for reference in references if (wrapper := reference()) is not None)
+
+
+def functions_under(guard: _core.Guard) -> Iterator[Any]:
+    """The functions that `guard` decorates and that still exist."""
+    return (wrapper.__wrapped__ for wrapper in _alive() if wrapper.__guard__ is guard)
 
 
 def _source_file(function: Any) -> str:

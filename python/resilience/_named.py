@@ -52,18 +52,20 @@ def get_pipeline(name: str) -> Pipeline:
 
 
 def prepare(
-    layouts: Callable[[str], Layout], build: Callable[[str, str, Settings], Any]
+    layouts: Callable[[str], Layout],
+    build: Callable[[str, str, Settings], Any],
+    refused: Callable[[str, TypeError], Exception],
 ) -> Callable[[], None]:
     """Check what `layouts` says about the pipelines there are; the function returned puts it into effect.
 
     Args:
         layouts: the policies of a pipeline, by its name.
-        build: makes the policy for a place in a pipeline; raises for settings that don't go together.
+        build: makes the policy for a place in a pipeline.
+        refused: the error to raise for a pipeline whose functions can't be under its new policies.
     """
     with _lock:
-        for name in _pipelines:
-            for place, settings in layouts(name).items():
-                build(name, place, settings)
+        for name, pipeline in _pipelines.items():
+            _check(name, pipeline, layouts(name), build, refused)
 
     def commit() -> None:
         global _configured, _build  # a process has one configuration
@@ -73,6 +75,25 @@ def prepare(
                 _fill(name, pipeline, layouts(name))
 
     return commit
+
+
+def _check(
+    name: str,
+    pipeline: Pipeline,
+    layout: Layout,
+    build: Callable[[str, str, Settings], Any],
+    refused: Callable[[str, TypeError], Exception],
+) -> None:
+    gone = {place: None for place in _layouts.get(name, {}) if place not in layout}
+    come = {  # a breaker would stay in the registry, and goes with every function
+        place: build(name, place, settings)
+        for place, settings in layout.items()
+        if place != "circuit_breaker"
+    }
+    try:
+        pipeline.check(**gone, **come)
+    except TypeError as error:
+        raise refused(name, error) from None
 
 
 def _fill(name: str, pipeline: Pipeline, layout: Layout) -> None:

@@ -1,5 +1,6 @@
 """Several policies around a function, at the price of one awaitable."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from resilience._adaptive_limit import AdaptiveLimit
@@ -7,8 +8,9 @@ from resilience._bulkhead import Bulkhead
 from resilience._circuit_breaker import CircuitBreaker
 from resilience._core import Clock
 from resilience._fallback import Fallback
+from resilience._guard import functions_under, kind_of
 from resilience._hedge import Hedge
-from resilience._policy import Policy
+from resilience._policy import Members, Policy
 from resilience._rate_limit import RateLimit
 from resilience._retry import Retry
 from resilience._timeout import Timeout
@@ -92,11 +94,24 @@ class Pipeline(Policy):
             policies: as for the constructor; ``None`` takes one away.
 
         Raises:
-            TypeError: if a name is unknown or a policy is not of its kind; nothing has changed then.
+            TypeError: if a name is unknown, a policy is not of its kind, or can't guard a function that is under the
+                pipeline; nothing has changed then.
         """
-        for name, policy in policies.items():
-            policies[name] = self._checked(name, policy)
-        self._compile(**{**self._members._asdict(), **policies})
+        self._compile(**self._with(policies)._asdict())
+
+    def check(self, **policies: Any) -> None:
+        """Raise what `replace` would raise, and change nothing."""
+        self._with(policies)
+
+    def _with(self, policies: Mapping[str, Any]) -> Members:
+        checked = {name: self._checked(name, policy) for name, policy in policies.items()}
+        members = self._members._replace(**checked)
+        for function in functions_under(self):
+            try:
+                members.check_kind(kind_of(function))
+            except TypeError as error:
+                raise TypeError(f"{error}, as {function!r} under this pipeline") from None
+        return members
 
     def _checked(self, name: str, policy: Any) -> Any:
         if name not in _KINDS:

@@ -6,9 +6,9 @@ from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeVar
 
 from resilience import _core
+from resilience._checks import clock_or_none, label_or_none
 from resilience._core import Clock
 from resilience._guard import Kind, kind_of, protect
-from resilience._types import type_name
 from resilience._waiting import SYSTEM_CLOCK, sleep, sleep_sync
 
 if TYPE_CHECKING:
@@ -41,6 +41,19 @@ class Members(NamedTuple):
         """Those that each attempt passes."""
         return self._replace(fallback=None, total_timeout=None, retry=None, hedge=None)
 
+    def check_kind(self, kind: Kind) -> None:
+        """Raise ``TypeError`` when they can't guard functions of this kind."""
+        if kind in {Kind.PLAIN, Kind.GENERATOR}:
+            for name in ("total_timeout", "hedge", "timeout"):
+                if getattr(self, name) is not None:
+                    raise TypeError(f"{name} needs an async function: a plain one can't be interrupted")
+        if kind is Kind.ASYNC_GENERATOR and self.hedge is not None:
+            raise TypeError("hedge needs a coroutine function: a stream can't be sent twice")
+        if kind is Kind.COROUTINE and self.timeout is not None and self.timeout.only_streams:
+            raise TypeError(
+                "timeout with first_item or idle alone needs an async generator; coroutines take seconds"
+            )
+
 
 def _async_stream(*call: Any) -> Any:
     from resilience._policy_streams import guarded_async_stream  # it is made of policies itself
@@ -64,10 +77,8 @@ class Policy(_core.PolicyGuard):
     }
 
     def __init__(self, *, name: str | None = None, clock: Clock | None = None) -> None:
-        if name is not None and not isinstance(name, str):
-            raise TypeError(f"name must be a string, got {type_name(name)}")
-        if clock is not None and not isinstance(clock, _core.Clock):
-            raise TypeError(f"clock must be a Clock, got {type_name(clock)}")
+        label_or_none("name", name)
+        clock_or_none(clock)
         self._name = self._kind if name is None else name
         self._clock: Clock = SYSTEM_CLOCK if clock is None else clock
         self._members = Members()
@@ -91,7 +102,7 @@ class Policy(_core.PolicyGuard):
             TypeError: if the policy can't guard functions of this kind.
         """
         if not isinstance(function, (staticmethod, classmethod)):
-            self._check_kind(kind_of(function))
+            self._members.check_kind(kind_of(function))
         wrapped: F = protect(self, function)
         return wrapped
 
@@ -104,17 +115,6 @@ class Policy(_core.PolicyGuard):
             attempt._compile(**given.of_attempt()._asdict())
         self._set_layer(given._asdict())
         self._members, self._attempt = given, attempt
-
-    def _check_kind(self, kind: Kind) -> None:
-        members = self._members
-        if kind in {Kind.PLAIN, Kind.GENERATOR}:
-            for name in ("total_timeout", "hedge", "timeout"):
-                if getattr(members, name) is not None:
-                    raise TypeError(f"{name} needs an async function: a plain one can't be interrupted")
-        if kind is Kind.ASYNC_GENERATOR and members.hedge is not None:
-            raise TypeError("hedge needs a coroutine function: a stream can't be sent twice")
-        if kind is Kind.COROUTINE and members.timeout is not None and members.timeout.only_streams:
-            raise TypeError("timeout(first_item=, idle=) needs an async generator; seconds is for coroutines")
 
     # ---- what native calls use once something failed ----
 

@@ -10,6 +10,7 @@ from resilience import (
     ConfigError,
     Timeouts,
     configure,
+    get_all_circuit_breakers,
     get_circuit_breaker,
     get_pipeline,
 )
@@ -129,3 +130,39 @@ def test_timeouts_are_found_by_name_ancestor_and_default():
     assert Timeouts.get("anything", 1.0) == 1.0
     with pytest.raises(KeyError, match="anything"):
         Timeouts.get("anything")
+
+
+@pytest.mark.parametrize("place", ["timeout", "total_timeout", "hedge"])
+@pytest.mark.parametrize("family", ["named.*", "named.plain"])
+def test_a_configuration_that_a_plain_function_cannot_follow_is_refused_whole(place, family):
+    configure({"pipelines": {"named.plain": {"bulkhead": 1}}})
+    pipeline, other = get_pipeline("named.plain"), get_pipeline("named.aside")
+
+    @pipeline
+    def answer():
+        return "plain"
+
+    changes = {"bulkhead": 3, "circuit_breaker": "named.never-made", place: "1s"}
+    with pytest.raises(ConfigError, match=r"needs an async function.*answer") as refused:
+        configure(
+            {
+                "timeouts": {"named.plain": 3},
+                "pipelines": {family: changes, "named.aside": {"bulkhead": 1}},
+            }
+        )
+    assert refused.value.key == f"pipelines.{family}.{place}"
+    assert answer() == "plain"
+    assert pipeline._members.bulkhead.max_concurrent == 1
+    assert other._members.bulkhead is None
+    assert "named.plain" not in Timeouts.table()
+    assert "named.never-made" not in get_all_circuit_breakers()
+
+
+def test_a_function_that_is_gone_is_in_the_way_of_no_configuration():
+    configure({"pipelines": {"named.brief": {"bulkhead": 1}}})
+    pipeline = get_pipeline("named.brief")
+    brief = pipeline(lambda: "plain")
+    assert brief() == "plain"
+    del brief
+    configure({"pipelines": {"named.brief": {"timeout": "1s"}}})
+    assert pipeline._members.timeout.seconds == 1.0

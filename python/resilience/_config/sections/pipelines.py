@@ -185,13 +185,17 @@ def _prepare(entries: Entries) -> Commit:
     for name in entries.names:
         _check(name, {**entries.base, **entries.about(name)})
 
-    def layout(name: str) -> Layout:
-        if not entries.mentions(name):
-            return {}
-        settings = {**entries.base, **entries.about(name)}
-        return {place: setting.value for place, setting in settings.items()}
+    def settings_of(name: str) -> Settings:
+        return {**entries.base, **entries.about(name)} if entries.mentions(name) else {}
 
-    return prepare(layout, _build)
+    def layout(name: str) -> Layout:
+        return {place: setting.value for place, setting in settings_of(name).items()}
+
+    def refused(name: str, error: TypeError) -> Exception:
+        settings = settings_of(name)
+        return wrong_combination(error, settings, next(iter(settings.values())).node)
+
+    return prepare(layout, _build, refused)
 
 
 SECTION = Section(

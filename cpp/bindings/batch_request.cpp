@@ -89,6 +89,8 @@ bool read_timeout(PyObject* given, BatchItem& item) {
   if (seconds == -1.0 && PyErr_Occurred() != nullptr) {
     if (PyErr_ExceptionMatches(PyExc_TypeError) != 0) {
       PyErr_Format(PyExc_TypeError, "timeout must be a number of seconds or None, got %R", given);
+    } else if (PyErr_ExceptionMatches(PyExc_OverflowError) != 0) {
+      PyErr_SetString(PyExc_ValueError, "timeout must be a number of seconds that a float can hold");
     }
     return false;
   }

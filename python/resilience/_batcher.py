@@ -12,6 +12,7 @@ from typing import Any, Literal, Self
 from resilience import _core
 from resilience._batch_inbox import BatchInbox
 from resilience._batch_run import ProcessFunc, run_batch
+from resilience._checks import as_float, label_or_none
 from resilience._priority import PRIORITY
 from resilience.errors import BatcherClosedError
 
@@ -78,8 +79,7 @@ class RequestBatcher(_core.RequestBatcherBase):
             raise ValueError(f'on_poison must be "fail" or "bisect", got {on_poison!r}')
         if weigher is not None and not callable(weigher):
             raise TypeError(f"weigher must be callable or None, got {weigher!r}")
-        if name is not None and not isinstance(name, str):
-            raise TypeError(f"name must be a string or None, got {name!r}")
+        label_or_none("name", name)
         if not isinstance(dedupe, bool):
             raise TypeError(f"dedupe must be True or False, got {dedupe!r}")
         if max_batch_weight is not None and weigher is None:
@@ -173,7 +173,7 @@ class RequestBatcher(_core.RequestBatcherBase):
             settings["max_pending"],
             settings["max_concurrent_batches"],
             settings["adaptive"],
-            float("inf") if heaviest is None else heaviest,
+            float("inf") if heaviest is None else as_float(heaviest),
         )
         self._settings = settings
 

@@ -1,26 +1,45 @@
 """Checks of arguments that several policies share: each error names the argument and the allowed range."""
 
+import math
 from collections.abc import Callable
+
+from resilience import _core
+from resilience._types import type_name
 
 _YEAR = 31_536_000.0
 _SHORTEST_PROBE, _LONGEST_PROBE = 0.001, 3600  # seconds
 _MOST_SUCCESSES = 1000
 
+_MOST = 2**63 - 1  # what the machines count with
+
 Errors = type[BaseException] | tuple[type[BaseException], ...]
 
 
-def whole(name: str, value: object) -> int:
-    """An integer; its range is checked by the machine that takes it."""
+def integer(name: str, value: object) -> int:
+    """Any integer."""
     if isinstance(value, bool) or not isinstance(value, int):
         raise TypeError(f"{name} must be an integer, got {value!r}")
     return value
+
+
+def whole(name: str, value: object) -> int:
+    """An integer; its range is checked by the machine that takes it, which no number is too large to reach."""
+    return max(-_MOST, min(integer(name, value), _MOST))
+
+
+def as_float(value: float) -> float:
+    """A number as a float; a whole one beyond all floats is infinite, and so outside of every range."""
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf
 
 
 def number(name: str, value: object) -> float:
     """A real number; its range is checked by the machine that takes it."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise TypeError(f"{name} must be a number, got {value!r}")
-    return float(value)
+    return as_float(value)
 
 
 def seconds(name: str, value: object, *, zero: bool = False) -> float:
@@ -41,6 +60,33 @@ def text(name: str, value: object) -> str:
     """A string; the machine that takes it knows which."""
     if not isinstance(value, str):
         raise TypeError(f"{name} must be a string, got {value!r}")
+    return value
+
+
+def flag(name: str, value: object) -> bool:
+    """True or False."""
+    if not isinstance(value, bool):
+        raise TypeError(f"{name} must be True or False, got {value!r}")
+    return value
+
+
+def clock_or_none(clock: object) -> _core.Clock | None:
+    """A clock; ``None`` stands for the system's."""
+    if clock is not None and not isinstance(clock, _core.Clock):
+        raise TypeError(f"clock must be a Clock, got {type_name(clock)}")
+    return clock
+
+
+def label_or_none(name: str, value: object) -> str | None:
+    """What people and metrics are shown, so that it must be possible to write it; or ``None``."""
+    if value is None:
+        return None
+    if not isinstance(value, str):
+        raise TypeError(f"{name} must be a string or None, got {type_name(value)}")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"{name} must be text that UTF-8 can encode, got {value!r}") from None
     return value
 
 

@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from resilience import _core
-from resilience._checks import number
+from resilience._checks import as_float, clock_or_none, label_or_none, number
 from resilience._circuit_breaker_config import CircuitBreakerConfig, ExceptionTypes
 from resilience._contexts import ContextStack, GuardContext
 from resilience._guard import Kind, kind_of, protect
@@ -141,10 +141,9 @@ class CircuitBreaker(ProbedBreaker):
         *,
         listed: bool = True,
     ) -> None:
-        if name is not None and not isinstance(name, str):
-            raise TypeError(f"name must be a string, got {type_name(name)}")
-        if clock is not None and not isinstance(clock, _core.Clock):
-            raise TypeError(f"clock must be a Clock, got {type_name(clock)}")
+        if listed:
+            label_or_none("name", name)
+        clock_or_none(clock)
         self._name = f"circuit-breaker-{next(_numbers)}" if name is None else name
         self._coded = config
         self._config = config = configured(self._name, config) if listed else config
@@ -311,10 +310,11 @@ class CircuitBreaker(ProbedBreaker):
         Raises:
             ValueError: when ``ttl`` is not a number above 0.
         """
-        if ttl is not None and not number("ttl", ttl) > 0:
+        seconds = None if ttl is None else number("ttl", ttl)
+        if seconds is not None and not seconds > 0:
             raise ValueError(f"ttl must be a number of seconds > 0, got {ttl}")
-        self._reason = reason
-        self._force_open(ttl)
+        self._reason = label_or_none("reason", reason)
+        self._force_open(seconds)
 
     def disable(self) -> None:
         """Let every call through and record nothing."""
@@ -332,9 +332,7 @@ class CircuitBreaker(ProbedBreaker):
         At most ``max_recovery_timeout``. A value that is no positive number is ignored: it comes from outside.
         """
         try:
-            seconds = float(duration)
-        except OverflowError:  # a whole number beyond all floats
-            seconds = math.inf if duration > 0 else 0.0
+            seconds = as_float(duration)
         except (TypeError, ValueError):
             return
         if math.isnan(seconds):

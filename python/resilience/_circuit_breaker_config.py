@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Self
 
 from resilience import _core
+from resilience._checks import as_float, clock_or_none
 from resilience._types import MISSING, type_name
 
 ExceptionTypes = type[BaseException] | tuple[type[BaseException], ...]
@@ -94,8 +95,8 @@ class CircuitBreakerConfig:
         for key, value in self._given():
             if value is not None:
                 _check_number(key, value)
-        if self.window_calls == 0:
-            raise ValueError("window_calls must be a whole number in [1, 1000000], got 0")
+        if self.window_calls is not None and self.window_calls < 1:
+            raise ValueError(f"window_calls must be a whole number in [1, 1000000], got {self.window_calls}")
         self._check_rules()
         _ = self._settings
 
@@ -126,11 +127,11 @@ class CircuitBreakerConfig:
             )
         if self.failure_result is not None and not callable(self.failure_result):
             raise TypeError(f"failure_result must be a predicate, got {type_name(self.failure_result)}")
-        if self.clock is not None and not isinstance(self.clock, _core.Clock):
-            raise TypeError(f"clock must be a Clock, got {type_name(self.clock)}")
+        clock_or_none(self.clock)
 
     def _resolved(self) -> dict[str, Any]:
-        values = dict(self._given())
+        values = {key: as_float(value) if isinstance(value, int) and key not in _WHOLE else value
+                  for key, value in self._given()}  # fmt: skip
         if self.window_calls is not None and self.minimum_calls == CircuitBreakerConfig.minimum_calls:
             values["minimum_calls"] = min(self.minimum_calls, self.window_calls)  # nobody asked for more
         for key in ("minimum_calls", "monitor_window", "recovery_timeout", "recovery_jitter", "recovery_backoff",
@@ -141,9 +142,9 @@ class CircuitBreakerConfig:
         defaults = {
             "failure_threshold": 0 if rates else self.FAILURE_THRESHOLD,
             "window_calls": 0,
-            "max_recovery_timeout": max(_SMALLEST_MAX_RECOVERY, self.recovery_timeout),
+            "max_recovery_timeout": max(_SMALLEST_MAX_RECOVERY, values["recovery_timeout"]),
             "half_open_requests": max(self.HALF_OPEN_REQUESTS, self.success_threshold),
-            "probe_timeout": self.recovery_timeout,
+            "probe_timeout": values["recovery_timeout"],
         }
         return {key: defaults.get(key) if value is None else value for key, value in values.items()}
 

@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Any, ClassVar, NamedTuple, Self
 
 from resilience import _core
-from resilience._checks import seconds as checked_seconds
+from resilience._checks import clock_or_none, seconds as checked_seconds
 from resilience._core import Clock
 from resilience._waiting import SYSTEM_CLOCK
 from resilience.errors import CallTimeoutError
@@ -85,7 +85,7 @@ class deadline:  # noqa: N801 # a context manager reads as a verb
 
     def __init__(self, seconds: float, *, clock: Clock | None = None) -> None:
         self._seconds = checked_seconds("seconds", seconds)
-        self._clock: Clock = SYSTEM_CLOCK if clock is None else clock
+        self._clock: Clock = clock_or_none(clock) or SYSTEM_CLOCK
         self._scope: _core.TimeoutScope | None = None
         self._token: Token[_Deadline | None] | None = None
 

@@ -6,6 +6,7 @@ from collections.abc import Hashable
 from typing import Self
 
 from resilience import _core
+from resilience._checks import as_float, clock_or_none
 from resilience._circuit_breaker import CircuitBreaker
 from resilience._circuit_breaker_config import CircuitBreakerConfig
 from resilience._fork import fork_safe_lock
@@ -85,13 +86,12 @@ class KeyedCircuitBreaker:
             raise TypeError(f"idle_ttl must be a number of seconds, got {type_name(idle_ttl)} {idle_ttl!r}")
         if not idle_ttl > 0:
             raise ValueError(f"idle_ttl must be a number of seconds > 0, got {idle_ttl}")
-        if clock is not None and not isinstance(clock, _core.Clock):
-            raise TypeError(f"clock must be a Clock, got {type_name(clock)}")
+        clock_or_none(clock)
         self.config = config or CircuitBreakerConfig()
         self.clock = clock or self.config.clock or _core.SystemClock()
         self.reference = weakref.ref(self)  # one for all keys
         self._max_keys = max_keys
-        self._idle_ttl = float(idle_ttl)
+        self._idle_ttl = as_float(idle_ttl)
         self._closed: OrderedDict[Hashable, _OfKey] = OrderedDict()  # least recently asked for first
         self._others: OrderedDict[Hashable, _OfKey] = (
             OrderedDict()

@@ -36,7 +36,8 @@ class RateLimit(Policy):
         super().__init__(name=name, clock=clock)
         if key is not None and not callable(key):
             raise TypeError(f"key must be a function of the call's arguments, got {key!r}")
-        if whole("max_keys", max_keys) < 1:
+        most_keys = whole("max_keys", max_keys)
+        if most_keys < 1:
             raise ValueError(f"max_keys must be an integer >= 1, got {max_keys}")
         self._key = key
         self._max_wait = seconds("max_wait", max_wait, zero=True)
@@ -44,7 +45,7 @@ class RateLimit(Policy):
             rate=number("rate", rate),
             per=number("per", per),
             burst=max(1.0, number("rate", rate)) if burst is None else number("burst", burst),
-            max_keys=max_keys,
+            max_keys=most_keys,
             clock=self._clock,
         )
         self._waiters: dict[tuple[_Key, _Ticket], Signal] = {}
@@ -56,15 +57,17 @@ class RateLimit(Policy):
         Raises:
             ValueError: if a number is out of range; nothing has changed then.
         """
-        allowed = max(1.0, rate) if burst is None else burst
-        self._machine.reconfigure(number("rate", rate), number("per", per), number("burst", allowed))
+        calls = number("rate", rate)
+        allowed = max(1.0, calls) if burst is None else number("burst", burst)
+        self._machine.reconfigure(calls, number("per", per), allowed)
 
     # ---- what native calls and slow paths use ----
 
     def _key_of(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
         assert self._key is not None  # noqa: S101 # asked only where there is one
         key = self._key(*args, **kwargs)
-        return key if isinstance(key, str) else f"\0{type(key).__qualname__}:{key!r}"
+        text = key if isinstance(key, str) else f"\0{type(key).__qualname__}:{key!r}"
+        return text if text.isascii() or _is_utf8(text) else f"\0{text!a}"
 
     def _wait(self, key: _Key) -> Any:
         """Coroutine that returns once admitted; called when the rate was used up."""
@@ -100,6 +103,14 @@ class RateLimit(Policy):
                 return
             del self._waiters[key, head]
             head = self._machine.leave(key, head)
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # half a character: what comes from outside may hold one
+        return False
+    return True
 
 
 def rate_limit(

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Literal
 
 from resilience import _core
-from resilience._checks import Errors, errors, holds, number, text, whole
+from resilience._checks import Errors, clock_or_none, errors, flag, holds, integer, number, text, whole
 from resilience._core import Clock
 from resilience._deadline import remaining, wait_limit
 from resilience._policy import Policy
@@ -50,7 +50,7 @@ class RetryBudget:
             ratio=number("ratio", ratio),
             min_per_second=number("min_per_second", min_per_second),
             max_balance=number("max_balance", max_balance),
-            clock=SYSTEM_CLOCK if clock is None else clock,
+            clock=clock_or_none(clock) or SYSTEM_CLOCK,
         )
 
     @property
@@ -97,7 +97,7 @@ class Retry(Policy):
     ) -> None:
         super().__init__(name=name, clock=clock)
         self._on = errors("on", on)
-        self._honor_retry_after = bool(honor_retry_after)
+        self._honor_retry_after = flag("honor_retry_after", honor_retry_after)
         if budget is not None and not isinstance(budget, RetryBudget):
             raise TypeError(f"budget must be a RetryBudget or None, got {budget!r}")
         self._budget = RetryBudget(clock=clock) if budget is _OWN_BUDGET else budget
@@ -107,7 +107,7 @@ class Retry(Policy):
             wait_max=number("wait_max", wait_max),
             wait_exp_base=number("wait_exp_base", wait_exp_base),
             jitter=text("jitter", jitter),
-            seed=secrets.randbits(64) if seed is None else whole("seed", seed) & (2**64 - 1),
+            seed=secrets.randbits(64) if seed is None else integer("seed", seed) & (2**64 - 1),
             budget=None if self._budget is None else self._budget._machine,  # noqa: SLF001 # one concept, two classes
             clock=self._clock,
         )

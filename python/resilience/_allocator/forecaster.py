@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from resilience import _core
+from resilience._checks import as_float
 
 Trend = Literal["increasing", "decreasing", "stable"]
 KINDS: tuple[str, ...] = _core.forecast_kinds()
@@ -36,7 +37,7 @@ def check_number(value: object, argument: str) -> float:
     """
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise TypeError(f"{argument} must be a number, got {value!r}")
-    return float(value)
+    return as_float(value)
 
 
 def check_numbers(values: object, argument: str) -> list[float]:
@@ -69,7 +70,7 @@ def check_whole(value: object, argument: str) -> float:
     """
     if isinstance(value, bool) or not isinstance(value, int):
         raise TypeError(f"{argument} must be a whole number, got {value!r}")
-    return float(value)
+    return as_float(value)
 
 
 class Forecaster:

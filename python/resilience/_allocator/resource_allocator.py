@@ -17,6 +17,7 @@ from resilience._allocator.binder import RESOURCES, Apply, Binder
 from resilience._allocator.forecaster import check_flag, check_number
 from resilience._allocator.metrics import Metrics, MetricsSource, RequestSource, as_figures
 from resilience._allocator.settings import sizes_of
+from resilience._checks import clock_or_none, text
 
 _log = logging.getLogger("resilience.allocator")
 
@@ -82,11 +83,11 @@ class PredictiveResourceAllocator:
             interval=self._interval,
             history_days=check_number(history_days, "history_days"),
             lead_time=check_number(lead_time, "lead_time"),
-            forecaster=forecaster,
+            forecaster=text("forecaster", forecaster),
             initial=first,
             least=least,
             limits=most,
-            clock=clock,
+            clock=clock_or_none(clock),
         )
         self._limits = {f"max_{name}": size for name, size in zip(RESOURCES, most, strict=True)}
         self.shadow = check_flag(shadow, "shadow")

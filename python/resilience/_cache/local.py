@@ -19,6 +19,7 @@ from typing import Any, Generic, Literal, TypeVar, overload
 from resilience import _core
 from resilience._cache.flights import Flights, Waiting
 from resilience._cache.sync_flights import SyncFlights, not_a_coroutine
+from resilience._checks import label_or_none
 from resilience._types import MISSING, type_name
 
 _log = logging.getLogger("resilience.cache")
@@ -108,8 +109,7 @@ class Cache(_core.CacheBase, MutableMapping[K, V], Generic[K, V]):
     ) -> None:
         _check_types(max_entries=max_entries, ttl=ttl, max_bytes=max_bytes, sliding=sliding, policy=policy)
         _check_callables(weigher=weigher, on_evict=on_evict)
-        if name is not None and not isinstance(name, str):
-            raise TypeError(f"name must be a string or None, got {type_name(name)}")
+        label_or_none("name", name)
         if clock is not None and not isinstance(clock, _core.Clock):
             raise TypeError(f"clock must be a Clock or None, got {type_name(clock)}")
         listener = None if on_evict is None else _logged(on_evict)
@@ -319,13 +319,13 @@ def _check_types(**arguments: Any) -> None:
         if optional and value is None:
             continue
         kind = kinds.get(name, (int, float))
+        wanted = {"policy": "a string"}.get(name, "a number" if float in kind else "an integer")
         if not isinstance(value, kind) or isinstance(value, bool):
-            wanted = {"policy": "a string"}.get(name, "a number" if float in kind else "an integer")
             raise TypeError(
                 f"{name} must be {wanted}{' or None' if optional else ''}, got {type_name(value)}"
             )
-        if isinstance(value, int) and value > _MOST:
-            raise ValueError(f"{name} must be an integer of at most {_MOST}, got {value}")
+        if isinstance(value, int) and not -_MOST <= value <= _MOST:
+            raise ValueError(f"{name} must be {wanted} in (0, {_MOST}], got {value}")
 
 
 def _check_callables(**arguments: Any) -> None:

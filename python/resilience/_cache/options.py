@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from resilience._checks import as_float
 from resilience._types import type_name
 
 
@@ -66,7 +67,7 @@ def _number(
 ) -> None:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise TypeError(f"{name} must be {allowed}, got {type_name(value)}")
-    if not (low < value if strict else low <= value) or value >= below:
+    if not (low < value if strict else low <= value) or as_float(value) >= below:
         raise ValueError(f"{name} must be {allowed}, got {value!r}")
 
 

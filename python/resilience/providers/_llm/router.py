@@ -9,11 +9,11 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from resilience._checks import whole
+from resilience._checks import clock_or_none, whole
 from resilience._circuit_breaker import CircuitBreaker
 from resilience._core import Clock
 from resilience._hedge import Hedge
-from resilience._types import MISSING, type_name
+from resilience._types import MISSING
 from resilience._waiting import SYSTEM_CLOCK
 from resilience.errors import AllProvidersFailedError
 from resilience.providers._llm.checks import checked_budgets, checked_providers
@@ -82,11 +82,9 @@ class LLMRouter:
     ) -> None:
         settings = checked_providers(providers)
         limits = checked_budgets(budgets, settings)
-        if clock is not None and not isinstance(clock, Clock):
-            raise TypeError(f"clock must be a Clock, got {type_name(clock)}")
         if whole("max_tallies", max_tallies) < 1:
             raise ValueError(f"max_tallies must be an integer >= 1, got {max_tallies!r}")
-        clock = SYSTEM_CLOCK if clock is None else clock
+        clock = clock_or_none(clock) or SYSTEM_CLOCK
         self._order = make_order(order, exploration)
         self._hedge = hedge if hedge is None or isinstance(hedge, Hedge) else Hedge(hedge, clock=clock)
         self._fallback = fallback

@@ -7,6 +7,7 @@ the number of worker processes stays.
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import AsyncIterator, Callable
 from functools import partial
 from typing import Any
@@ -14,7 +15,7 @@ from typing import Any
 from fastapi import APIRouter, FastAPI, Request
 
 from replay import Replay, load
-from resilience.allocator import PredictiveResourceAllocator, worker_processes
+from resilience.allocator import PredictiveResourceAllocator, WorkerProcesses, worker_processes
 from resilience.fastapi import server_load
 from resilience.observability import allocator_families
 from services import Services
@@ -23,6 +24,8 @@ from settings import Settings
 DECISIONS_SHOWN = 50
 # The pool and the caches stay large enough for a burst that nobody foresees.
 LEAST_CONNECTIONS, LEAST_CACHE_MB, MOST_CONNECTIONS = 20, 75, 100
+
+_log = logging.getLogger(__name__)
 
 router = APIRouter(tags=["allocation"])
 
@@ -69,7 +72,7 @@ class Allocation:
         """Monitor, and replay where that is asked for."""
         if self.replay is not None:
             await asyncio.to_thread(self.replay.learn)
-        workers = None if self.replay else worker_processes()
+        workers = None if self.replay else _workers()
         if workers is not None:
             self.allocator.bind("workers", workers.resize)
         await self.allocator.start_monitoring()
@@ -83,6 +86,15 @@ class Allocation:
             if workers is not None:
                 workers.close()  # before a resize that waits for this very worker to go
             await self.allocator.stop_monitoring()
+
+
+def _workers() -> WorkerProcesses | None:
+    """Return the workers of this server where their number can be changed; one that can't count them serves as well."""
+    try:
+        return worker_processes()
+    except OSError as error:
+        _log.warning("the number of workers stays as it is: %s", error)
+        return None
 
 
 def _live(services: Services) -> PredictiveResourceAllocator:

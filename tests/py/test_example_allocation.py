@@ -1,11 +1,13 @@
 """The example's allocator: sampled from the start, really resizing, and living through a recorded week."""
 
 import asyncio
+import errno
 import math
 from types import SimpleNamespace
 
 import pytest
 
+import allocation
 import command_line
 import replay as replaying
 from allocation import Allocation
@@ -51,6 +53,17 @@ async def test_a_week_is_learned_and_the_next_one_lived_through_with_real_resize
     assert report["predictions"]["confidence"] > 0.8
     assert len(set(workers)) > 3  # up and down with the day
     assert played.progress()["share"] == 1.0
+
+
+async def test_a_worker_that_cannot_count_its_siblings_starts_and_allocates_nevertheless(monkeypatch, caplog):
+    def no_room():
+        raise OSError(errno.ENOSPC, "on purpose")
+
+    monkeypatch.setattr(allocation, "worker_processes", no_room)
+    chosen = Allocation(services())
+    async with chosen.running():
+        assert chosen.report()["optimization_status"] == "active"
+    assert "the number of workers stays as it is: [Errno 28] on purpose" in caplog.text
 
 
 def test_without_recordings_a_generator_stands_in(monkeypatch):

@@ -48,11 +48,9 @@ def configure(path_or_mapping: "str | os.PathLike[str] | Mapping[str, Any]") -> 
         ImportError: for YAML without PyYAML.
         TypeError: for an argument that is neither path nor mapping.
     """
-    global _source  # noqa: PLW0603 - a process has one configuration
     source = _as_source(path_or_mapping)
     with _lock:
         _apply(source)
-        _source = source
 
 
 def reload() -> None:
@@ -110,8 +108,11 @@ def _entries(source: "Path | Mapping[Any, Any]") -> "dict[str, Entries]":
 def _apply(source: "Path | Mapping[Any, Any]") -> None:
     from resilience._config import plan
 
-    for commit in plan.prepare(_entries(source)):
-        commit()
+    def remember() -> None:
+        global _source  # noqa: PLW0603 - a process has one configuration
+        _source = source
+
+    plan.commit([*plan.prepare(_entries(source)), remember])
 
 
 def _forget_lock() -> None:

@@ -86,7 +86,7 @@ def test_children_of_a_process_busy_in_every_lock_serve_at_once():
     assert run(FORK_UNDER_LOAD, FORKS, timeout=580) == f"{FORKS} forks, 0 bad\n"
 
 
-@pytest.mark.parametrize("module", ["_registry", "_named"])
+@pytest.mark.parametrize("module", ["_registry", "_named", "_config.plan"])
 def test_a_fork_waits_for_a_thread_that_is_changing_the_registry(module):
     lock = importlib.import_module(f"resilience.{module}")._lock
     inside, leave = threading.Event(), threading.Event()
@@ -112,6 +112,59 @@ def test_a_fork_waits_for_a_thread_that_is_changing_the_registry(module):
     changing.join()
     forking.join()
     assert seen == [0]
+
+
+FORK_AMID_RELOADS = """
+    import os, threading
+    from resilience import Timeouts, configure, get_circuit_breaker
+    from resilience._config import plan
+
+    breaker, prepare = get_circuit_breaker("forked"), plan.prepare
+    applying, over = threading.Event(), threading.Event()
+
+    def prepare_with_pauses(entries):
+        def pause():
+            applying.set()
+            free = []
+            asking = threading.Thread(target=lambda: free.append(plan._lock.acquire(blocking=False)))
+            asking.start()
+            asking.join()
+            assert free == [False], "a fork would not wait"
+
+        first, *others = prepare(entries)
+        return [pause, first, pause, *others, pause]
+
+    def settings(count):
+        return {"circuit_breakers": {"forked": {"failure_threshold": count}}, "timeouts": {"forked": count}}
+
+    def reload_on_and_on():
+        count = 0
+        while not over.is_set():
+            count += 1
+            configure(settings(count))
+
+    configure(settings(1))
+    plan.prepare = prepare_with_pauses
+    reloading = threading.Thread(target=reload_on_and_on)
+    reloading.start()
+    half_applied = 0
+    for _ in range(20):
+        applying.clear()
+        applying.wait()
+        child = os.fork()
+        if child == 0:
+            failures, seconds = breaker.config.failure_threshold, Timeouts.get("forked")
+            configure(settings(5))
+            os._exit(failures != seconds)
+        half_applied += os.waitpid(child, 0)[1] != 0
+    over.set()
+    reloading.join()
+    print(half_applied)
+"""
+
+
+def test_a_fork_amid_a_reload_takes_all_of_it_or_nothing_into_the_child():
+    assert run(FORK_AMID_RELOADS) == "0\n"
 
 
 def test_state_goes_into_the_child_and_no_further():

@@ -2,17 +2,23 @@
 
 import importlib
 import pkgutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
+from resilience import _named  # noqa: F401 - its lock and the registry's have to be older than the one here
 from resilience._config import sections as sections_package
 from resilience._config.nodes import MAX_BYTES, Node, from_mapping
 from resilience._config.schema import Commit, Entries, Section, Setting, Settings, did_you_mean
+from resilience._fork import fork_safe_lock
 from resilience.errors import ConfigError
 
 Source = str | Path | Mapping[object, object]
 
 DEFAULTS = "defaults"
+
+# Held while a configuration is put into effect, so that a fork waits for all of it. Commits take the registries' locks
+# inside of it, in the order in which whoever forks takes them: the newest first.
+_lock = fork_safe_lock()
 
 
 def all_sections() -> dict[str, Section]:
@@ -96,3 +102,10 @@ def prepare(entries: Mapping[str, Entries]) -> list[Commit]:
     """
     sections = all_sections()
     return [sections[name].prepare(section_entries) for name, section_entries in entries.items()]
+
+
+def commit(commits: Iterable[Commit]) -> None:
+    """Put what was prepared into effect."""
+    with _lock:
+        for each in commits:
+            each()

@@ -89,7 +89,7 @@ class Allocation:
 
 
 def _workers() -> WorkerProcesses | None:
-    """Return the workers of this server where their number can be changed; one that can't count them serves as well."""
+    """Return the workers of this server where their number can be changed; who can't count them serves as well."""
     try:
         return worker_processes()
     except OSError as error:

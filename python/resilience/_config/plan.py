@@ -16,8 +16,8 @@ Source = str | Path | Mapping[object, object]
 
 DEFAULTS = "defaults"
 
-# Held while a configuration is put into effect, so that a fork waits for all of it. Commits take the registries' locks
-# inside of it, in the order in which whoever forks takes them: the newest first.
+# Held while a configuration is put into effect, so that a fork waits for all of it. Commits take the registries'
+# locks inside of it, in the order in which whoever forks takes them: the newest first.
 _lock = fork_safe_lock()
 
 

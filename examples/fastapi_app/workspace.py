@@ -9,6 +9,7 @@ import errno
 import os
 import secrets
 import stat
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,7 +18,10 @@ MAX_TOTAL_BYTES = 1024 * 1024 * 1024
 MAX_FILES = 10_000
 MAX_DEPTH = 16
 MAX_NAME_BYTES = 200
+LONGEST_WRITE = 3600.0
+"""Seconds after which nobody is still writing a file."""
 
+_UNFINISHED = ".part"
 _NO_PLAIN_PATH = frozenset({errno.ELOOP, errno.ENOTDIR, errno.EISDIR, errno.ENXIO})
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
 _FORBIDDEN = frozenset("\\%:\x7f") | {chr(code) for code in range(32)}
@@ -56,6 +60,18 @@ class Workspace:
     def __init__(self, root: Path) -> None:
         root.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._root = root.resolve()
+        self._remove_unfinished()
+
+    def _remove_unfinished(self) -> None:
+        """Remove what servers that were killed were writing; of live ones that share the folder nothing is as old."""
+        oldest = time.time() - LONGEST_WRITE
+        for _, _, names, folder in os.fwalk(self._root):
+            for name in names:
+                if not (name.startswith(".") and name.endswith(_UNFINISHED)):
+                    continue
+                with contextlib.suppress(OSError):  # another worker removes it as well
+                    if os.stat(name, dir_fd=folder, follow_symlinks=False).st_mtime < oldest:
+                        os.unlink(name, dir_fd=folder)
 
     def read(self, path: str) -> bytes:
         """Return a file; raises FileNotFoundError, or BadPathError for what isn't a regular file inside."""
@@ -75,7 +91,7 @@ class Workspace:
         self._check_room(len(content))
         with self._folder(folders, make=True) as folder, _refusing():
             is_new = _is_free(name, folder)
-            temporary = f".{secrets.token_hex(8)}.part"
+            temporary = f".{secrets.token_hex(8)}{_UNFINISHED}"
             handle = os.open(
                 temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600, dir_fd=folder
             )

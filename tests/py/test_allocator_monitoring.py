@@ -4,11 +4,14 @@ import asyncio
 import contextlib
 import gc
 import json
+import os
 import threading
+import time
 import weakref
 
 import pytest
 
+from resilience._allocator import history_file
 from resilience._core import ManualClock, NativeSystemProbe
 from resilience.allocator import PredictiveResourceAllocator, RequestSource
 from resilience.fastapi import RequestMetrics
@@ -205,6 +208,18 @@ async def test_request_counters_become_rates():
         assert expected["expected_response_time"] == pytest.approx(0.25)
         await rig.tick()
         assert rig.machine.get_predictions()["predictions"]["expected_rpm"] == 0.0
+
+
+async def test_what_killed_processes_left_beside_the_history_goes_and_what_is_being_saved_stays(tmp_path):
+    long_ago = time.time() - 2 * history_file._LONGEST_SAVE
+    for name in ("historyabcd_123.tmp", "historyefgh_456.tmp", "history-of-mine.tmp", "other0123abcd.tmp"):
+        (tmp_path / name).touch()
+        if name != "historyefgh_456.tmp":
+            os.utime(tmp_path / name, (long_ago, long_ago))
+    async with Rig(history_path=tmp_path / "history") as rig:
+        assert rig.machine.get_predictions()["problems"] == []
+    left = {"history", "historyefgh_456.tmp", "history-of-mine.tmp", "other0123abcd.tmp"}
+    assert {file.name for file in tmp_path.iterdir()} == left
 
 
 async def test_history_survives_a_restart_with_its_gap(tmp_path):

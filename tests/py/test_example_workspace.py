@@ -3,6 +3,7 @@
 import errno
 import gzip
 import os
+import time
 import zlib
 
 import pytest
@@ -47,6 +48,18 @@ def test_what_is_written_is_read_again_and_replaced_as_a_whole(root):
     assert not space.write("notes/today.txt", b"two")
     assert space.read("notes/today.txt") == b"two"
     assert everything_below(root) == {"notes", "notes/today.txt"}
+
+
+def test_what_a_killed_server_was_writing_goes_and_what_is_being_written_stays(root):
+    (root / "notes").mkdir(parents=True)
+    long_ago = time.time() - 2 * module.LONGEST_WRITE
+    for name in (".0123456789abcdef.part", "notes/.killed.part", "notes/.live.part", "notes/mine.part"):
+        (root / name).write_text("half")
+        if "live" not in name:
+            os.utime(root / name, (long_ago, long_ago))
+    (root / "out.part").symlink_to(root.parent / "secret")
+    Workspace(root)
+    assert everything_below(root) == {"notes", "notes/.live.part", "notes/mine.part", "out.part"}
 
 
 @pytest.mark.parametrize("path", LEADING_OUT)

@@ -166,6 +166,17 @@ def test_a_worker_starts_on_a_full_disk(tmp_path, monkeypatch):
     assert numbers(started_meanwhile.merged([counter(2)])) == {"jobs": 7}
 
 
+def test_what_a_killed_worker_was_writing_goes_and_what_a_live_one_writes_stays(tmp_path):
+    folder = tmp_path / "m"
+    WorkerShare(folder)
+    alive = folder / f"{os.getppid()}-{started(os.getppid())}-1.tmp"
+    killed = [folder / name for name in (f"{GONE_PID}-0-1.tmp", f"{os.getpid()}-1-1.tmp", "gone.tmp")]
+    for path in (alive, *killed):
+        path.write_text("[")
+    WorkerShare(folder).publish([counter(5)])
+    assert [path for path in folder.iterdir() if path.suffix == ".tmp"] == [alive]
+
+
 def test_a_worker_whose_process_id_was_given_out_again_is_gone(tmp_path):
     share = WorkerShare(tmp_path / "m")
     share.publish([counter(5), *gauges(3)])

@@ -4,6 +4,7 @@ import contextlib
 import json
 import math
 import os
+import re
 import struct
 import tempfile
 import time
@@ -14,6 +15,7 @@ from pathlib import Path
 _MAGIC = b"resilience-history-1\n"
 _LENGTHS = struct.Struct("<II")  # of the settings, and a checksum over settings and rows
 _LONGEST_FILE = 128 * 1024 * 1024  # 28 days of seconds are 116 MB
+_LONGEST_SAVE = 3600.0  # seconds after which nobody is still writing
 _ROW = struct.Struct("<6d")
 _COLUMNS = ("timestamp", "rpm", "connections", "response_time", "cpu_cores", "memory_fraction")
 
@@ -55,6 +57,19 @@ def save(path: Path, interval: float, rows: bytes) -> None:
         with contextlib.suppress(OSError):
             Path(temporary).unlink()
         raise
+
+
+def remove_unfinished(path: Path) -> None:
+    """Remove what processes that were killed while they saved left beside the file.
+
+    Workers of several machines may share its folder, so that age alone tells that nobody writes any more.
+    """
+    name = re.compile(re.escape(path.name) + r"\w{8}\.tmp")
+    oldest = time.time() - _LONGEST_SAVE
+    for found in path.parent.glob("*.tmp"):
+        with contextlib.suppress(OSError):  # another worker removes it as well, or it is somebody else's
+            if name.fullmatch(found.name) and found.lstat().st_mtime < oldest:
+                found.unlink()
 
 
 def load(path: Path, interval: float) -> bytes | None:

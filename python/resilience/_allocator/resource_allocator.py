@@ -293,6 +293,7 @@ class PredictiveResourceAllocator:
             self._report("history_not_saved", f"{path}: {error}")
 
     def _restore(self, path: Path) -> None:
+        history_file.remove_unfinished(path)
         try:
             rows = history_file.load(path, self._interval)
             if rows is not None:

@@ -24,6 +24,7 @@ from resilience.observability._families import Family
 VARIABLE = "RESILIENCE_METRICS_DIR"
 _GONE = "gone.json"
 _LOCK = ".lock"
+_UNFINISHED = ".tmp"
 
 
 def shared_folder() -> Path | None:
@@ -62,7 +63,8 @@ class WorkerShare:
         process = os.getpid()
         self._own = folder / f"{process}-{started(process)}-{time.time_ns()}.json"
         # on a full disk they are read one by one until the next worker folds them
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError), self._locked():
+            self._remove_unfinished()
             self._fold_gone()
 
     def publish(self, families: Iterable[Family]) -> None:
@@ -88,20 +90,31 @@ class WorkerShare:
     def _others(self) -> list[Path]:
         return [path for path in sorted(self._folder.glob("*.json")) if path != self._own]
 
+    def _remove_unfinished(self) -> None:
+        """Remove what workers that were killed were writing.
+
+        REQUIRES the lock, under which the common file is written.
+        """
+        for path in self._folder.glob(f"*{_UNFINISHED}"):
+            if not _is_alive(path):
+                path.unlink(missing_ok=True)
+
     def _fold_gone(self) -> None:
-        """Put the counters of workers that are gone into one file, so that restarts don't fill the folder."""
-        with self._locked():
-            gone = [p for p in self._others() if p.name != _GONE and not _is_alive(p)]
-            if not gone:
-                return
-            merged: dict[str, Family] = {}
-            for path in [self._folder / _GONE, *gone]:
-                for family in _read(path):
-                    if family.kind != "gauge":
-                        _add(merged, family)
-            _write(self._folder / _GONE, merged.values())
-            for path in gone:
-                path.unlink()
+        """Put the counters of workers that are gone into one file, so that restarts don't fill the folder.
+
+        REQUIRES the lock.
+        """
+        gone = [p for p in self._others() if p.name != _GONE and not _is_alive(p)]
+        if not gone:
+            return
+        merged: dict[str, Family] = {}
+        for path in [self._folder / _GONE, *gone]:
+            for family in _read(path):
+                if family.kind != "gauge":
+                    _add(merged, family)
+        _write(self._folder / _GONE, merged.values())
+        for path in gone:
+            path.unlink()
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
@@ -121,7 +134,7 @@ def _add(merged: dict[str, Family], family: Family) -> None:
 
 
 def _is_alive(path: Path) -> bool:
-    """Return whether the process of a snapshot lives; in a container that starts again, another one has its id."""
+    """Return whether the process of a file lives; in a container that starts again, another one has its id."""
     try:
         process, since, _ = map(int, path.stem.split("-"))
     except ValueError:
@@ -131,7 +144,7 @@ def _is_alive(path: Path) -> bool:
 
 def _write(path: Path, families: Iterable[Family]) -> None:
     plain = [asdict(family) | {"values": list(family.values.items())} for family in families]
-    written = path.with_suffix(f".{os.getpid()}.tmp")
+    written = path.with_suffix(_UNFINISHED)
     written.write_text(json.dumps(plain), encoding="utf-8")
     written.replace(path)
 

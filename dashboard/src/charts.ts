@@ -5,6 +5,7 @@ import { type Moment, quantile, rate } from "./snapshot";
 
 const KEPT = 300; // moments
 const COLORS = ["#4c8dff", "#e5534b", "#57ab5a"];
+const SIZE = { least: 300, height: 180 }; // pixels
 
 type Line = [label: string, read: (before: Moment | null, now: Moment) => number | null];
 
@@ -56,6 +57,35 @@ function calls(outcome: string): (moment: Moment) => number {
   return (moment) => moment.sum("circuit_breaker_calls", { outcome });
 }
 
+const time = (seconds: number): string => new Date(seconds * 1e3).toLocaleTimeString("en", { hourCycle: "h23" });
+const figure = (value: number | null): string =>
+  value?.toLocaleString("en", { maximumFractionDigits: value < 10 ? 2 : 0 }) ?? "–";
+
+function options(chart: Chart, width: number): uPlot.Options {
+  const lines = { stroke: "#8884", width: 1 };
+  // asked at each drawing: the colours follow the system's when they change
+  const axis = { stroke: () => getComputedStyle(document.body).color, grid: lines, ticks: lines };
+  return {
+    width,
+    height: SIZE.height,
+    series: [
+      { value: (_, seconds) => (seconds === null ? "–" : time(seconds)) },
+      ...chart.lines.map(([label], i) => ({
+        label,
+        stroke: COLORS[i] as string,
+        width: 1.5,
+        points: { show: false },
+        value: (_: uPlot, value: number | null) => figure(value),
+      })),
+    ],
+    axes: [
+      { ...axis, size: 32, space: 80, values: (_, splits) => splits.map(time) },
+      { ...axis, size: 56 },
+    ],
+    scales: { y: { range: (_, __, high) => [0, high > 0 ? high * 1.1 : 1] } },
+  };
+}
+
 export class Charts {
   private readonly drawn: { chart: Chart; plot: uPlot; data: (number | null)[][] }[];
   private before: Moment | null = null;
@@ -66,20 +96,9 @@ export class Charts {
       const heading = frame.appendChild(document.createElement("h2"));
       heading.textContent = chart.title;
       const data: (number | null)[][] = [[], ...chart.lines.map(() => [])];
-      const ink = getComputedStyle(document.body).color;
-      const axis = { stroke: ink, grid: { stroke: "#8884", width: 1 }, ticks: { stroke: "#8884", width: 1 } };
-      const plot = new uPlot(
-        {
-          width: Math.max(frame.clientWidth, 300),
-          height: 180,
-          series: [{}, ...chart.lines.map(([label], i) => ({ label, stroke: COLORS[i] ?? ink, width: 1.5 }))],
-          axes: [axis, { ...axis, size: 56 }],
-          scales: { y: { range: (_: uPlot, __: number, high: number) => [0, high > 0 ? high * 1.1 : 1] } },
-        },
-        data as uPlot.AlignedData,
-        frame,
-      );
-      new ResizeObserver(() => plot.setSize({ width: Math.max(frame.clientWidth, 300), height: 180 })).observe(frame);
+      const width = () => Math.max(frame.clientWidth, SIZE.least);
+      const plot = new uPlot(options(chart, width()), data as uPlot.AlignedData, frame);
+      new ResizeObserver(() => plot.setSize({ width: width(), height: SIZE.height })).observe(frame);
       return { chart, plot, data };
     });
   }
@@ -90,6 +109,7 @@ export class Charts {
       chart.lines.forEach(([, read], i) => data[i + 1]?.push(read(this.before, now)));
       for (const column of data) if (column.length > KEPT) column.shift();
       plot.setData(data as uPlot.AlignedData);
+      if ((plot.cursor.left ?? -1) < 0) plot.setLegend({ idx: (data[0]?.length ?? 0) - 1 }); // nobody points: now
     }
     this.before = now;
   }

@@ -130,6 +130,7 @@ export class Tables {
   constructor(place: HTMLElement) {
     this.shown = TABLES.map((table) => {
       const frame = place.appendChild(document.createElement("div"));
+      frame.hidden = true; // until there is a row
       put(frame, "h2", table.title);
       const element = frame.appendChild(document.createElement("table"));
       const names = element.appendChild(document.createElement("thead")).appendChild(document.createElement("tr"));

@@ -37,6 +37,21 @@ async def test_reads_and_writes_reach_the_file(pool):
     assert pool.stats()["kind"] == "sqlite"
 
 
+async def test_a_file_removed_or_replaced_under_an_open_pool_fails_the_check(tmp_path):
+    file, elsewhere = tmp_path / "test.db", tmp_path / "elsewhere.db"
+    async with DatabasePool(f"sqlite:///{file}") as pool:
+        await pool.check()
+        file.rename(elsewhere)
+        with pytest.raises(FileNotFoundError):
+            await pool.check()
+        file.touch()
+        with pytest.raises(OSError, match="another file has taken the place"):
+            await pool.check()
+        elsewhere.replace(file)
+        await pool.check()
+    assert pool.read_breaker.state == "closed"
+
+
 @pytest.mark.parametrize("scheme", ["sqlite", "sqlite+aiosqlite"])
 async def test_an_open_pool_locks_nobody_out_while_its_cursors_live(scheme, tmp_path, monkeypatch):
     cursors = []

@@ -94,6 +94,18 @@ def test_health_and_metrics_show_the_pools_with_their_figures(server: Program):
     assert server.get("/api/metrics").json()["metrics"]["runs"]["lost"] == 0
 
 
+def test_a_file_removed_under_the_server_is_seen(tmp_path):
+    def dependency():
+        return program.get("/health").json()["dependencies"]["database"]
+
+    with example_server(data_folder=str(tmp_path), check_interval="0.1") as program:
+        eventually(dependency, lambda seen: seen["status"] == "up")
+        (tmp_path / "unified_server.db").unlink()
+        seen = eventually(dependency, lambda seen: seen["status"] == "down")
+        assert seen["error"] == "FileNotFoundError"
+        assert program.get("/health").json()["status"] == "degraded"
+
+
 def test_records_outlive_the_server(tmp_path):
     with example_server(data_folder=str(tmp_path)) as program:
         program.post("/api/agents/research/run", {"input": "gold"})
@@ -154,6 +166,7 @@ async def test_a_server_that_may_not_write_its_last_records_closes_the_database_
     with pytest.raises(asyncio.CancelledError):
         async with services.running():
             assert await services.runs.newest(1) == []
-    for thread in set(threading.enumerate()) - before:
+    databases = [each for each in threading.enumerate() if not each.name.startswith("asyncio_")]
+    for thread in set(databases) - before:  # the loop's own threads end with it
         await asyncio.to_thread(thread.join, 30)  # the process would wait for it as well
         assert not thread.is_alive()

@@ -274,10 +274,15 @@ class DatabasePool:
     # ------------------------------------------------------------------------------------- looking
 
     async def check(self) -> None:
-        """Return when the database answers; raise when it doesn't. Passes no breaker and counts for none."""
+        """Return when the database answers; raise when it doesn't. Passes no breaker and counts for none.
+
+        The file of a ``sqlite://`` that was removed or replaced while it was open is no database that answers.
+        """
         driver = await self._ready()
-        async with asyncio.timeout(self._connect_timeout), driver.reading() as connection:
-            await connection.fetch("select 1")
+        async with asyncio.timeout(self._connect_timeout):
+            async with driver.reading() as connection:
+                await connection.fetch("select 1")
+            await driver.check()
 
     def stats(self) -> dict[str, Any]:
         """Return the figures, JSON-ready."""

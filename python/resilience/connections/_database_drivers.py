@@ -16,6 +16,9 @@ class Driver(Protocol):
     def writing(self, phase: "Phase") -> AbstractAsyncContextManager[Any]:
         """Lend a connection inside a transaction that commits at the end, noting in `phase` how far it is."""
 
+    async def check(self) -> None:
+        """Raise when the address leads to another database by now than the connections do."""
+
     async def resize(self, size: int) -> None:
         """Take another size; the places have been resized already."""
 

@@ -102,6 +102,9 @@ class PooledDriver(ABC, Generic[PoolT]):
         """Make the pool; connections open when they are needed."""
         self._pools = Generations(await self._make_pool(self._size), self._close_pool)
 
+    async def check(self) -> None:
+        """Leave it to the connections, which end with their server."""
+
     async def resize(self, size: int) -> None:
         """Lend from a pool of that size from now on; the connections of the old one close as they come back."""
         if self._pools is not None:

@@ -6,6 +6,7 @@ import functools
 import re
 import sqlite3
 from collections.abc import AsyncIterator, Iterable, Sequence
+from pathlib import Path
 from time import monotonic
 from typing import Any
 
@@ -92,6 +93,11 @@ async def write_ahead(connection: aiosqlite.Connection, patience: float) -> None
     await connection.execute_fetchall(f"PRAGMA busy_timeout={int(patience * 1e3)}")
 
 
+def _identity(path: str) -> tuple[int, int]:
+    found = Path(path).stat()
+    return found.st_dev, found.st_ino
+
+
 class SqliteConnection:
     """The few methods that both databases' connections share; parameters are ``$1`` or ``?``."""
 
@@ -135,12 +141,23 @@ class SqliteDriver:
         self._idle: list[SqliteConnection] = []
         self._all: list[SqliteConnection] = []
         self._writer: SqliteConnection | None = None
+        self._file: tuple[int, int] | None = None  # which one the writer has open; none in memory
         self._lock = asyncio.Lock()
 
     async def open(self) -> None:
         """Open the writing connection."""
         self._writer = await self._connect()
         await write_ahead(self._writer.inner, self._timeout)
+        if self._path != ":memory:":
+            self._file = await asyncio.to_thread(_identity, self._path)
+
+    async def check(self) -> None:
+        """Raise an OSError when the file was removed or replaced: open connections go on in it, for nobody else.
+
+        What is written then would be gone with the process.
+        """
+        if self._file is not None and await asyncio.to_thread(_identity, self._path) != self._file:
+            raise OSError("another file has taken the place of the one that is open")
 
     async def _connect(self) -> SqliteConnection:
         inner = await aiosqlite.connect(self._path, timeout=self._timeout, isolation_level=None)

@@ -55,7 +55,12 @@ class AdaptiveLimit(PlacePolicy[_core.AdaptiveLimit]):
     def resize(self, *, min: int | None = None, max: int | None = None) -> None:  # noqa: A002 # as above
         """Change the bounds while running; the estimate moves between them, and waiters that fit in now start.
 
+        Args:
+            min: the least limit, >= 1; ``None`` leaves it.
+            max: the greatest limit, >= `min`; ``None`` leaves it.
+
         Raises:
+            TypeError: if a number is not a whole one.
             ValueError: if a number is out of range; nothing has changed then.
         """
         least = None if min is None else whole("min", min)

@@ -181,7 +181,11 @@ class RequestBatcher(_core.RequestBatcherBase):
         """Hand an item over from another thread than its loop's.
 
         It runs on the oldest live loop that the batcher is bound to. Cancelling the returned future takes the item
-        out of its batch.
+        out of its batch. What goes wrong later is raised by the future, as `add_request` would.
+
+        Args:
+            request_id: as in `add_request`.
+            payload: what the batch function gets.
 
         Raises:
             RuntimeError: when the batcher is bound to no live loop: none has added a request yet, or all are closed.

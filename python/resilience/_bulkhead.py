@@ -36,7 +36,12 @@ class Bulkhead(PlacePolicy[_core.Bulkhead]):
     def resize(self, max_concurrent: int, *, max_waiting: int | None = None) -> None:
         """Change the limits while running; calls above a smaller limit finish, waiters that fit in now start.
 
+        Args:
+            max_concurrent: calls that may run at once, >= 1.
+            max_waiting: calls that may wait for a place, >= 0; ``None`` leaves it.
+
         Raises:
+            TypeError: if a number is not a whole one.
             ValueError: if a number is out of range; nothing has changed then.
         """
         room = None if max_waiting is None else whole("max_waiting", max_waiting)

@@ -166,5 +166,13 @@ class CircuitBreakerConfig:
         return cls(**settings)
 
     def replace(self, **changes: Any) -> Self:
-        """Return a copy with some settings changed."""
+        """Return a copy with some settings changed.
+
+        Args:
+            **changes: settings by their names.
+
+        Raises:
+            TypeError: for an unknown name, or a value of the wrong type.
+            ValueError: for a value out of its range.
+        """
         return dataclasses.replace(self, **changes)

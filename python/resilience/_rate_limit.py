@@ -54,7 +54,13 @@ class RateLimit(Policy):
     def reconfigure(self, rate: float, per: float = 1.0, *, burst: float | None = None) -> None:
         """Change the rate while running; what has been used stays used.
 
+        Args:
+            rate: calls, > 0.
+            per: seconds in (0, 31536000].
+            burst: calls that may come at once, >= 1; by default ``max(1, rate)``.
+
         Raises:
+            TypeError: if an argument is not a number.
             ValueError: if a number is out of range; nothing has changed then.
         """
         calls = number("rate", rate)

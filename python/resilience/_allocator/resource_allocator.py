@@ -140,6 +140,10 @@ class PredictiveResourceAllocator:
     def record_start(self, resource: str, seconds: float) -> None:
         """Tell how long a unit took from being asked for to serving; the longest of the last ones is planned for.
 
+        Args:
+            resource: ``"workers"``, ``"connections"`` or ``"cache_size_mb"``.
+            seconds: >= 0.
+
         Raises:
             ValueError: on an unknown resource, or a time that is negative or not finite.
         """

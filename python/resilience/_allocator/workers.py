@@ -59,6 +59,9 @@ class WorkerProcesses:
     async def resize(self, size: int) -> int:
         """Ask for so many workers, at least one, and return how many serve once they do, or once this one leaves.
 
+        Args:
+            size: workers, all of the supervisor's together.
+
         Raises:
             TimeoutError: when not as many serve after two minutes.
             ProcessLookupError: when the supervisor is gone.

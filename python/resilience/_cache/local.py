@@ -182,7 +182,17 @@ class Cache(_core.CacheBase, MutableMapping[K, V], Generic[K, V]):
         return {key: value for key, value in found if value is not MISSING}
 
     def set_many(self, items: Any, ttl: float | None = None, tags: Iterable[Hashable] = ()) -> int:
-        """Store each pair of a mapping or an iterable; returns how many were not refused."""
+        """Store each pair of a mapping or an iterable; returns how many were not refused.
+
+        Args:
+            items: a mapping, or pairs of key and value.
+            ttl: seconds > 0 that each lives; the cache's own when ``None``.
+            tags: of every entry, for `invalidate_tags`.
+
+        Raises:
+            ValueError: for a `ttl` out of its range.
+            TypeError: for `tags` that are a text.
+        """
         pairs = items.items() if hasattr(items, "items") else items
         if not isinstance(tags, (str, bytes)):  # which set() refuses
             tags = tuple(tags)
@@ -199,6 +209,9 @@ class Cache(_core.CacheBase, MutableMapping[K, V], Generic[K, V]):
             key: what to look up.
             loader: an (async) function of the key, or of nothing.
             ttl: seconds that a loaded value lives; the cache's own when ``None``.
+
+        Raises:
+            CacheRecursionError: from a load that would wait for itself.
         """
         value = self.get(key, MISSING)
         if value is not MISSING:
@@ -215,6 +228,11 @@ class Cache(_core.CacheBase, MutableMapping[K, V], Generic[K, V]):
 
     def get_or_load_sync(self, key: K, loader: Callable[..., V], ttl: float | None = None) -> V:
         """Return the value of `key`, loading and storing it where it is missing; one load serves all threads.
+
+        Args:
+            key: what to look up.
+            loader: a function of the key, or of nothing.
+            ttl: seconds that a loaded value lives; the cache's own when ``None``.
 
         Raises:
             TypeError: for an async loader, which `get_or_load` takes.
@@ -234,7 +252,11 @@ class Cache(_core.CacheBase, MutableMapping[K, V], Generic[K, V]):
     def resize(  # type: ignore[override] # whole numbers, not whatever can be made one
         self, max_entries: int | None = None, max_bytes: int | None = None
     ) -> None:
-        """Change the bounds; what no longer fits leaves at once. ``None`` leaves a bound as it is.
+        """Change the bounds; what no longer fits leaves at once.
+
+        Args:
+            max_entries: most entries, from 1 to 2**30; ``None`` leaves it.
+            max_bytes: most bytes, as the cache's `weigher` counts them, >= 1; ``None`` leaves it.
 
         Raises:
             ValueError: for a number out of its range, and for `max_bytes` of a cache that was made without.

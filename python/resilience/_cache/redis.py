@@ -119,7 +119,17 @@ class RedisCache:
         return reading.value if reading.found else default
 
     async def set(self, key: Any, value: Any, ttl: float | None = None, tags: Iterable[str] = ()) -> bool:
-        """Store a value for `ttl` seconds (``None``: for ever); False when Redis did not take it."""
+        """Store a value; False when Redis did not take it.
+
+        Args:
+            key: what the serializer can encode.
+            value: likewise; one that it can't encode is counted (``unencodable``) and not stored.
+            ttl: seconds that it lives, ``None`` for ever.
+            tags: for `invalidate_tags`.
+
+        Raises:
+            TypeError: for a key that can't be encoded.
+        """
         return bool(await self.write(self.text(key), value, ttl, names_of(tags), token=""))
 
     async def invalidate(self, key: Any) -> bool:

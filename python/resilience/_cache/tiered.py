@@ -71,7 +71,17 @@ class TieredCache:
     async def set(
         self, key: Hashable, value: Any, ttl: float | None = None, tags: Iterable[str] = ()
     ) -> bool:
-        """Store a value in both levels; False when the local one refused it."""
+        """Store a value in both levels; False when the local one refused it.
+
+        Args:
+            key: what both levels can keep: hashable, and encodable by the remote one's serializer.
+            value: to be kept locally as it is, and in Redis encoded.
+            ttl: seconds that it lives; ``None`` means the local cache's own here, and for ever in Redis.
+            tags: for `invalidate_tags`.
+
+        Raises:
+            TypeError: for a key that can't be encoded.
+        """
         tags, text = names_of(tags), self.remote.text(key)
         await self._listen()
         kept = self.local.set(key, value, ttl, (*tags, entry_tag(text)))
@@ -81,7 +91,18 @@ class TieredCache:
     async def get_or_load(
         self, key: Hashable, loader: Callable[..., Any], ttl: float | None = None, tags: Iterable[str] = ()
     ) -> Any:
-        """Return the value of `key`, loading it where both levels lack it; one load serves all callers."""
+        """Return the value of `key`, loading it where both levels lack it; one load serves all callers.
+
+        Args:
+            key: what both levels can keep.
+            loader: an (async) function of the key, or of nothing.
+            ttl: seconds that a loaded value lives, as in `set`.
+            tags: for `invalidate_tags`.
+
+        Raises:
+            CacheRecursionError: from a load that would wait for itself.
+            TypeError: for a key that can't be encoded.
+        """
         value = self.local.get(key, MISSING)
         if value is not MISSING:
             return value

@@ -158,6 +158,13 @@ class DatabasePool:
     def read(self, work: Work | None = None, *arguments: Any) -> Operation:
         """Read: rows of a query, the result of a function of a connection, or a block.
 
+        ``await database.read(...)`` for the first two, ``async with database.read() as connection:`` for a block,
+        which runs once.
+
+        Args:
+            work: a query, or an async function of a connection and the arguments; left out for a block.
+            *arguments: the query's ``$1``, ``$2`` …, or the function's after the connection.
+
         Raises:
             CircuitOpenError: while reads or connecting are known to fail.
             BulkheadFullError: when no connection came free in time.
@@ -166,6 +173,13 @@ class DatabasePool:
 
     def write(self, work: Work | None = None, *arguments: Any) -> Operation:
         """Write in a transaction: a statement, a function of a connection, or a block.
+
+        Used as `read` is. A block runs once; a statement and a function are repeated after an outage that came
+        before their commit was sent.
+
+        Args:
+            work: a statement, or an async function of a connection and the arguments; left out for a block.
+            *arguments: the statement's ``$1``, ``$2`` …, or the function's after the connection.
 
         Raises:
             CommitUncertainError: when the connection was lost while committing.

@@ -155,6 +155,11 @@ class ConnectionManager:
     ) -> None:
         """Change sizes while in use: what is under way ends as it began, and surplus connections close when idle.
 
+        Args:
+            http_pool_size: HTTP connections in all, in the range that the configuration allows; ``None`` leaves it.
+            http_per_host: those to one host, likewise.
+            redis_pool_size: Redis connections, likewise.
+
         Raises:
             TypeError: for a size that is no whole number.
             ValueError: for a size out of range; nothing is changed.

@@ -185,6 +185,11 @@ class LLMRouter:
 
         Different models' vectors don't go together: give only providers of one embedding model, or none of them can
         take over for another. Errors are those of `complete`; there is no fallback.
+
+        Args:
+            texts: one, or several.
+            model: as in `complete`.
+            caller: whose usage, cost and budget it is.
         """
         request = embed_request(texts, model, caller)
         race: Race[Embeddings] = Race(

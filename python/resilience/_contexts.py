@@ -1,12 +1,12 @@
 """Permits of ``with`` blocks: who holds which, when one policy guards many blocks at once."""
 
 import asyncio
-import sys
 import threading
 from types import TracebackType
 from typing import Any, Protocol, Self
 
 from resilience import _core
+from resilience._in_trio import in_trio
 
 
 class Admitting(Protocol):
@@ -70,13 +70,11 @@ def _current_holder() -> object:
         task = None
     if task is not None:
         return task
-    trio = sys.modules.get("trio")
-    if trio is not None:
-        try:
-            return trio.lowlevel.current_task()
-        except RuntimeError:
-            pass
-    return threading.get_ident()
+    if not in_trio():
+        return threading.get_ident()
+    from trio.lowlevel import current_task  # it is running, so it has been imported
+
+    return current_task()
 
 
 class ContextStack:

@@ -7,10 +7,10 @@ from typing import Any
 from resilience import _core
 from resilience._checks import number, whole
 from resilience._core import Clock
+from resilience._in_trio import in_trio
 from resilience._policy import Policy
 from resilience._retry import RetryBudget
 from resilience._signals import AsyncSignal
-from resilience._waiting import in_trio
 
 
 class Hedge(Policy):

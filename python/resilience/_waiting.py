@@ -4,11 +4,11 @@ Policies write the rules of a wait once, as a generator that yields a `Wait`; `w
 """
 
 import asyncio
-import sys
 from collections.abc import Generator
 from typing import Any, Final, NamedTuple, TypeVar
 
 from resilience._core import Clock, SystemClock
+from resilience._in_trio import in_trio
 from resilience._signals import AsyncSignal, CoroutineSignal, Signal, ThreadSignal
 
 _T = TypeVar("_T")
@@ -30,12 +30,6 @@ def is_being_cancelled() -> bool:
     """Whether the running task is asked to end; else a `CancelledError` is that of something it awaits."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
-
-
-def in_trio() -> bool:
-    """Whether a task of trio is running; whoever doesn't use trio hasn't imported it."""
-    trio = sys.modules.get("trio")
-    return trio is not None and bool(trio.lowlevel.in_trio_task())
 
 
 def coroutine_signal() -> CoroutineSignal:

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from resilience._cache.failures import own_error
 from resilience._deadline import forget_deadline
-from resilience._waiting import SYSTEM_CLOCK, coroutine_signal, in_trio
+from resilience._in_trio import in_trio
+from resilience._waiting import SYSTEM_CLOCK, coroutine_signal
 from resilience.errors import CacheRecursionError
 
 if TYPE_CHECKING:

@@ -106,7 +106,8 @@ async def control_upstream(
         await asyncio.to_thread(local.start)
     if not local.is_alive:
         return {"alive": False}
-    async with httpx.AsyncClient(base_url=local.url) as client:
+    # made in a thread: the first client imports its transport and reads certificates, which held up every request
+    async with await asyncio.to_thread(httpx.AsyncClient, base_url=local.url) as client:
         chosen = (behaviour or Behaviour()).model_dump()
         sent = client.post("/control", json=chosen) if action == "behave" else client.get("/control")
         journal = dict((await sent).json())

@@ -149,8 +149,7 @@ bool hash_items(const KeyPlan& plan, BoundItems& bound) {
   return true;
 }
 
-// ------------------------------------------------------------------------------------------------ the Python
-// type
+// ---- the Python type
 
 Py_hash_t key_hash(PyObject* self) { return as_key(self)->hash; }
 

@@ -216,7 +216,7 @@ void CircuitBreaker::reconfigure(std::shared_ptr<const CircuitBreakerConfig> con
   }
 }
 
-// ------------------------------------------------------------------------------------------------ reading
+// ---- reading
 
 BreakerState CircuitBreaker::state(Nanos now) const {
   const std::uint32_t word = word_.load(std::memory_order_acquire);

@@ -278,9 +278,8 @@ def main() -> None:
     server = uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=1))
     if arguments.owned:
         threading.Thread(target=_stop_when_orphaned, args=(server,), daemon=True).start()
-    with contextlib.suppress(
-        BrokenPipeError, KeyboardInterrupt
-    ):  # nobody listens any more, and what uvicorn re-raises
+    # nobody listens any more, and what uvicorn re-raises
+    with contextlib.suppress(BrokenPipeError, KeyboardInterrupt):
         os.write(sys.stdout.fileno(), json.dumps({"port": listener.getsockname()[1]}).encode() + b"\n")
         server.run(sockets=[listener])
 

@@ -63,9 +63,8 @@ class BatchInbox:
         for outcome in tuple(self._open):
             if outcome.cancel():
                 continue
-            with contextlib.suppress(
-                concurrent.futures.InvalidStateError
-            ):  # it is done, by another thread perhaps
+            # it may be done by now, by another thread
+            with contextlib.suppress(concurrent.futures.InvalidStateError):
                 outcome.set_exception(RuntimeError("the batcher's event loop was closed"))
 
     def _take_in(self) -> None:

@@ -232,7 +232,7 @@ class RequestBatcher(_core.RequestBatcherBase):
     def __repr__(self) -> str:
         return f"<RequestBatcher {self.name!r}: {self.batch_size} items or {self.batch_timeout_ms:g} ms>"
 
-    # ---- called by the native half ------------------------------------------------------------------------------
+    # ---- called by the native half ----
 
     def _bound(self, loop: asyncio.AbstractEventLoop) -> None:
         """Note a loop that the batcher is used on for the first time."""
@@ -258,7 +258,7 @@ class RequestBatcher(_core.RequestBatcherBase):
         self._tasks[task] = batch
         task.add_done_callback(self._finished)
 
-    # ---- running the function -----------------------------------------------------------------------------------
+    # ---- running the function ----
 
     def _finished(self, task: asyncio.Task[None]) -> None:
         self._tasks.pop(task, None)

@@ -173,7 +173,7 @@ class CircuitBreaker(ProbedBreaker):
         self._apply_rules(config)
         self._config = config
 
-    # ------------------------------------------------------------------------------------- guarding
+    # ---- guarding ----
 
     def __call__(self, function: F, /) -> F:
         """Decorate a function of any kind; what comes back is of the same kind.
@@ -212,7 +212,7 @@ class CircuitBreaker(ProbedBreaker):
     ) -> None:
         self.__exit__(kind, error, trace)
 
-    # ------------------------------------------------------------------------------------- looking
+    # ---- looking ----
 
     @property
     def name(self) -> str:
@@ -289,7 +289,7 @@ class CircuitBreaker(ProbedBreaker):
     def __repr__(self) -> str:
         return f"<CircuitBreaker {self._name!r} {self.state.value}>"
 
-    # ------------------------------------------------------------------------------------- steering
+    # ---- steering ----
 
     def reset(self) -> None:
         """Close it and forget the window; totals stay."""

@@ -13,9 +13,8 @@ from resilience._fork import fork_safe_lock
 from resilience._types import STATES, State, type_name
 
 _MOST_KEYS = 10_000_000
-_lock = (
-    fork_safe_lock()
-)  # one for all: it is held for a few steps, under an interpreter lock that is taken anyway
+# One for all: it is held for a few steps, under an interpreter lock that is taken anyway.
+_lock = fork_safe_lock()
 
 
 class _OfKey(CircuitBreaker):
@@ -92,10 +91,9 @@ class KeyedCircuitBreaker:
         self.reference = weakref.ref(self)  # one for all keys
         self._max_keys = max_keys
         self._idle_ttl = as_float(idle_ttl)
-        self._closed: OrderedDict[Hashable, _OfKey] = OrderedDict()  # least recently asked for first
-        self._others: OrderedDict[Hashable, _OfKey] = (
-            OrderedDict()
-        )  # those that left `closed` first come first
+        # the least recently asked for first; of the others, which aren't closed, the first to leave that state
+        self._closed: OrderedDict[Hashable, _OfKey] = OrderedDict()
+        self._others: OrderedDict[Hashable, _OfKey] = OrderedDict()
         self._left: weakref.WeakValueDictionary[Hashable, _OfKey] = weakref.WeakValueDictionary()
         self._evictions = 0
 

@@ -56,7 +56,7 @@ def in_threads(count, work):
         thread.join()
 
 
-# ------------------------------------------------------------------------------------------ settings, names
+# ---- settings, names ----
 
 
 def test_a_breaker_needs_no_settings_and_starts_closed():
@@ -149,7 +149,7 @@ def test_a_fallback_answers_with_the_calls_arguments_while_it_is_open(clock):
     assert ran == []
 
 
-# ------------------------------------------------------------------------------------------ listeners
+# ---- listeners ----
 
 
 def test_listeners_hear_of_calls_and_transitions_in_order(breaker, clock):
@@ -215,7 +215,7 @@ def test_the_failure_event_carries_the_error_itself(breaker):
     assert heard[0].error is error
 
 
-# ------------------------------------------------------------------------------------------ registry
+# ---- registry ----
 
 
 def test_a_registry_hands_out_one_breaker_for_a_name_whoever_asks_first():
@@ -247,7 +247,7 @@ def test_one_name_may_have_settings_of_its_own():
         remove_circuit_breaker("field own")
 
 
-# ------------------------------------------------------------------------------------------ threads
+# ---- threads ----
 
 
 def test_no_failure_of_many_threads_is_lost():

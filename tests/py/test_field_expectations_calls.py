@@ -305,8 +305,7 @@ async def test_breakers_may_be_nested_and_each_counts_for_itself(way, clock):
     with pytest.raises(DownError):
         await way(outer, through_inner)
     assert (inner.state, outer.failure_count) == (State.OPEN, 1)
-    with pytest.raises(
-        CircuitOpenError
-    ):  # the inner one's rejection says nothing of what the outer one guards
+    # the inner one's rejection says nothing of what the outer one guards
+    with pytest.raises(CircuitOpenError):
         await way(outer, through_inner)
     assert outer.failure_count == 1

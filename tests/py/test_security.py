@@ -37,7 +37,7 @@ def client(app, **settings):
     return httpx.AsyncClient(transport=transport, base_url="http://service")
 
 
-# ---- memory stays bounded -----------------------------------------------------------------------------------
+# ---- memory stays bounded ----
 
 
 async def nothing():
@@ -154,7 +154,7 @@ def test_a_watcher_that_does_not_read_is_dropped_and_nothing_piles_up():
         assert (slow.qsize(), slow.get_nowait()) == (1, None)
 
 
-# ---- what is said, and to whom ------------------------------------------------------------------------------
+# ---- what is said, and to whom ----
 
 
 @pytest.mark.parametrize(
@@ -235,7 +235,7 @@ async def test_an_admin_by_another_token_is_let_in_by_name_and_nobody_else(caplo
     assert "by ann" in caplog.text
 
 
-# ---- the code itself ----------------------------------------------------------------------------------------
+# ---- the code itself ----
 
 MODULES = [*(ROOT / "python").rglob("*.py"), *(ROOT / "examples").rglob("*.py")]
 FORBIDDEN_MODULES = {"pickle", "marshal", "shelve", "dill", "cloudpickle", "jsonpickle"}

@@ -160,9 +160,8 @@ def test_a_hundred_thousand_keys_of_a_limit_are_bounded_also_while_each_is_used_
 
 
 def test_breakers_that_are_made_by_name_and_let_go_leave_no_trace(caplog):
-    caplog.set_level(
-        logging.CRITICAL, "resilience"
-    )  # each opening is said, and what is said is kept for the test
+    # each opening is said, and what is said is kept for the test
+    caplog.set_level(logging.CRITICAL, "resilience")
     known = set(get_all_circuit_breakers())
 
     def trip(number):

@@ -196,7 +196,7 @@ def test_forged_entries_fail_no_request_of_the_example(redis_server, monkeypatch
         assert ignored(server) == len(forged)
 
 
-# ---- what else is read back ---------------------------------------------------------------------------------
+# ---- what else is read back ----
 
 
 def history(settings, *rows):

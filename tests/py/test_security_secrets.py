@@ -193,7 +193,7 @@ def test_the_command_line_repeats_no_password(command, capsys, monkeypatch):
     assert SECRET[:20] not in told.out + told.err
 
 
-# ---- the example --------------------------------------------------------------------------------------------
+# ---- the example ----
 
 NAMES = ("admin", "jwt", "password", "redis", "database", "openai")
 SECRETS = {name: f"canary-{name}-{'0123456789' * 4}" for name in NAMES}

@@ -52,7 +52,7 @@ def is_well(server):
     return server.get("/healthz").json() == {"status": "ok"}
 
 
-# ---- heads and frames of requests ---------------------------------------------------------------------------
+# ---- heads and frames of requests ----
 
 UNREADABLE = {
     "length and chunks": "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n",
@@ -118,7 +118,7 @@ def test_a_head_that_does_not_end_in_time_is_408(monkeypatch):
         assert b"HTTP/1.1 408 " in received
 
 
-# ---- bodies -------------------------------------------------------------------------------------------------
+# ---- bodies ----
 
 ODD_BODIES = {
     "deep lists": b"[" * 500_000,
@@ -175,7 +175,7 @@ def test_wrong_passwords_open_no_breaker(server):
     assert (auth["state"], auth["failure_count"]) == ("closed", 0)
 
 
-# ---- paths, methods and where a request comes from ----------------------------------------------------------
+# ---- paths, methods and where a request comes from ----
 
 
 @pytest.mark.parametrize(
@@ -249,7 +249,7 @@ def test_a_host_that_is_no_loopback_name_is_not_this_machines_user(server, host)
     assert sent(server, told)[0] == 401
 
 
-# ---- what is answered ---------------------------------------------------------------------------------------
+# ---- what is answered ----
 
 
 @pytest.mark.parametrize("given", ["a b", "x" * 129, "x" * 20_000, "é", "<b>", "a;b", 'a"b', ""])

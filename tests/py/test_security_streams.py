@@ -99,7 +99,7 @@ def test_watchers_of_the_example_are_capped_in_bounded_memory():
     assert grown < 200, f"{grown:.0f} MB for {MANY} clients"
 
 
-# ---- who does not read --------------------------------------------------------------------------------------
+# ---- who does not read ----
 
 
 class HastyHttp(BoundedHttp):

@@ -67,9 +67,8 @@ class InvalidationListener:
 
     def _make_connection(self) -> Any:
         pool = self._remote.client().connection_pool
-        return pool.connection_class(
-            **pool.connection_kwargs | {"socket_timeout": None}
-        )  # silence is no failure
+        silence_is_no_failure = {"socket_timeout": None}
+        return pool.connection_class(**pool.connection_kwargs | silence_is_no_failure)
 
     async def _subscribe(self, connection: Any) -> None:
         await connection.connect()

@@ -111,7 +111,7 @@ class RedisCache:
     def __repr__(self) -> str:
         return f"<RedisCache {self.prefix!r}>"  # not the URL: it may hold a password
 
-    # ------------------------------------------------------------------------------------------ as a cache
+    # ---- as a cache ----
 
     async def get(self, key: Any, default: Any = None) -> Any:
         """Return the value of `key`, `default` where there is none or Redis doesn't answer."""
@@ -159,7 +159,7 @@ class RedisCache:
         """
         return {**self._counts, "unsent": len(self._unsent), "state": str(self.breaker.state)}
 
-    # ----------------------------------------------------------------------------------------- as a level
+    # ---- as a level ----
 
     def text(self, key: Any) -> str:
         """Return the name of a key.

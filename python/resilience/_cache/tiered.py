@@ -155,7 +155,7 @@ class TieredCache:
         remote = self.remote.stats() | {"listening": bool(self._listening), "suspected": self.suspected}
         return stats | {"remote": remote}
 
-    # -------------------------------------------------------------------------------------------- the levels
+    # ---- the levels ----
 
     async def read(self, text: str, tags: tuple[str, ...] = (), longest: float | None = None) -> Reading:
         """Look a name up in Redis as `RedisCache.read`, listening for its changes first."""
@@ -199,7 +199,7 @@ class TieredCache:
         if self.keeps:
             self.local.set(key, reading.value, reading.ttl, (*reading.tags, entry_tag(text)))
 
-    # ------------------------------------------------------------------------------------- news from others
+    # ---- news from others ----
 
     async def _listen(self) -> None:
         """Listen from now on; the first user of an event loop waits for it, as long as for any operation."""

@@ -153,7 +153,7 @@ class DatabasePool:
             clock=clock,
         )
 
-    # ------------------------------------------------------------------------------------- using
+    # ---- using ----
 
     def read(self, work: Work | None = None, *arguments: Any) -> Operation:
         """Read: rows of a query, the result of a function of a connection, or a block.
@@ -254,9 +254,8 @@ class DatabasePool:
             require("aiosqlite", "database")
             from resilience.connections._sqlite import SqliteDriver
 
-            path = (
-                self._rest.removeprefix("/") or ":memory:"
-            )  # SQLite's own empty name is a file a connection
+            # SQLite's own empty name is a file a connection
+            path = self._rest.removeprefix("/") or ":memory:"
             return SqliteDriver(path, slots=self._slots, statement_timeout=self._statement_timeout)
         require("asyncpg", "database")
         from resilience.connections._postgres import PostgresDriver
@@ -285,7 +284,7 @@ class DatabasePool:
             return False
         return self._driver.is_outage(error) or self._driver.is_rolled_back(error)
 
-    # ------------------------------------------------------------------------------------- looking
+    # ---- looking ----
 
     async def check(self) -> None:
         """Return when the database answers; raise when it doesn't. Passes no breaker and counts for none.

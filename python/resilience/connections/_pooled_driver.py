@@ -50,7 +50,7 @@ class PooledDriver(ABC, Generic[PoolT]):
         self._pools: Generations[PoolT] | None = None
         self._opened = 0
 
-    # ---- what a library does in its own way
+    # ---- what a library does in its own way ----
 
     @abstractmethod
     async def _make_pool(self, size: int) -> PoolT:
@@ -96,7 +96,7 @@ class PooledDriver(ABC, Generic[PoolT]):
         """Take one step of a transaction."""
         return await work
 
-    # ---- what is the same for all
+    # ---- what is the same for all ----
 
     async def open(self) -> None:
         """Make the pool; connections open when they are needed."""

@@ -16,9 +16,8 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Resolve = Callable[[str, int], Awaitable[list[str]]]
 
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
-_UNICAST = ipaddress.ip_network(
-    "2000::/3"
-)  # all that is given out of IPv6; what lies elsewhere stands for something
+# All that is given out of IPv6; what lies elsewhere stands for something.
+_UNICAST = ipaddress.ip_network("2000::/3")
 # What passes for public, on older interpreters at least: relays of 6to4, a cloud's own server, documentation.
 _SPECIAL = tuple(map(ipaddress.ip_network, ("192.88.99.0/24", "168.63.129.16/32", "3fff::/20")))
 _PORTS = {"http": 80, "https": 443}

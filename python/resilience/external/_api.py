@@ -164,7 +164,7 @@ class ExternalApi:
             return self._breaker.add_health_probe(HealthProbe(url=probe.path, **settings))
         return self._breaker.add_health_probe(HealthCheck(check=self.probe, clock=self._clock, **settings))
 
-    # ------------------------------------------------------------------------------------- asking
+    # ---- asking ----
 
     async def request(self, operation: str, /, **arguments: Any) -> Answer[Any]:
         """Ask the API, or what is kept of its answers.
@@ -262,7 +262,7 @@ class ExternalApi:
             self._identity.clean(received.body[:_LOOKED_AT].decode("utf-8", "replace")) or "no reason given"
         )
 
-    # ------------------------------------------------------------------------------------- looking
+    # ---- looking ----
 
     async def probe(self) -> bool:
         """Ask for the path of the catalogue's probe, without secrets: any answer but a server's error will do.

@@ -107,9 +107,8 @@ class EndpointPolicy:
         self.breaker: CircuitBreaker | None = None
         if config.circuit_breaker is not None:
             self.breaker = get_circuit_breaker(f"endpoint {name}", config.circuit_breaker)
-            with contextlib.suppress(
-                ModuleNotFoundError
-            ):  # without OpenTelemetry there are no spans to note it in
+            # without OpenTelemetry there are no spans to note it in
+            with contextlib.suppress(ModuleNotFoundError):
                 from resilience.observability.tracing import note_event
 
                 self.breaker.add_listener(note_event)

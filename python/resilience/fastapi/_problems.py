@@ -143,9 +143,8 @@ def add_problem_handlers(app: FastAPI) -> None:
 async def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 - what the handler was registered for
     headers = dict(error.headers or {})
-    if (
-        error.status_code == HTTPStatus.METHOD_NOT_ALLOWED
-    ):  # the framework names the methods of one route alone
+    # the framework names the methods of one route alone
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
         allowed = ", ".join(methods_of(request.app.routes, request.scope["path"]))
         headers["Allow"] = allowed or headers.get("Allow", "")
     return http_problem(error, headers)

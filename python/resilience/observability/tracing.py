@@ -55,9 +55,8 @@ class RequestSpans:
             await self._app(scope, receive, send)
             return
         current = trace.get_current_span()
-        if (
-            current.is_recording()
-        ):  # newer versions of FastAPI, and other middleware, have begun a span already
+        # newer versions of FastAPI, and other middleware, have begun a span already
+        if current.is_recording():
             current.set_attribute("resilience.correlation_id", self._correlation_id() or "")
             await self._app(scope, receive, send)
             return

@@ -87,7 +87,7 @@ class BreakerModel:
         self.next_lease = 1
         self.admitted = self.good = self.bad = 0
 
-    # ---------------------------------------------------------------------------------- transitions
+    # ---- transitions ----
 
     def enter(self, state: str) -> None:
         self.state = state
@@ -113,7 +113,7 @@ class BreakerModel:
         ran_out = self.state == "forced_open" and self.until is not None and self.now >= self.until
         return "closed" if ran_out else self.state
 
-    # ---------------------------------------------------------------------------------- calls
+    # ---- calls ----
 
     def admit(self) -> Permit | float:
         """A permit, or the milliseconds to wait of a rejection (infinite when nobody knows)."""
@@ -230,7 +230,7 @@ class BreakerModel:
         else:
             self.totals["late"] += 1
 
-    # ---------------------------------------------------------------------------------- by hand
+    # ---- by hand ----
 
     def trip(self, duration: int) -> None:
         until = self.now + min(duration, self.settings["max_recovery_timeout"])

@@ -12,11 +12,8 @@ from resilience.providers._llm.ledger import Call, Ledger, Reservation
 from resilience.providers._llm.token_rate import TokenRate
 from resilience.providers._llm.types import Price, Usage, tokens_of
 
-_NOTHING_DONE = (
-    ProviderStatusError,
-    ProviderConnectionError,
-    UnsupportedRequestError,
-)  # so that nothing is owed
+# After these nothing is owed.
+_NOTHING_DONE = (ProviderStatusError, ProviderConnectionError, UnsupportedRequestError)
 
 
 class Bill:

@@ -37,6 +37,9 @@ void add_breaker(PolicyLayer& layer, const py::dict& members) {
     throw py::type_error("circuit_breaker must be a CircuitBreaker");
   }
   auto* breaker = reinterpret_cast<BreakerObject*>(layer.breaker_owner);
+  if (breaker->layer.machine == nullptr) {
+    throw py::value_error("the circuit breaker was not initialised: call super().__init__() first");
+  }
   layer.breaker = &breaker->layer;
   layer.breaker_fallback = Py_XNewRef(breaker->guard.plan.fallback);
   layer.breaker_fallback_callable = breaker->guard.plan.fallback_callable;

@@ -111,7 +111,7 @@ class Retry(Policy):
             budget=None if self._budget is None else self._budget._machine,  # noqa: SLF001 # one concept, two classes
             clock=self._clock,
         )
-        self._listeners: list[Callable[[RetryScheduled | RetriesStopped], object]] = []
+        self._listeners: tuple[Callable[[RetryScheduled | RetriesStopped], object], ...] = ()
         self._compile(retry=self)
 
     @property
@@ -123,8 +123,13 @@ class Retry(Policy):
         """Call `listener` with each `RetryScheduled` and `RetriesStopped`, before the call goes on.
 
         A listener that raises is logged and harms nothing.
+
+        Raises:
+            TypeError: if it can't be called.
         """
-        self._listeners.append(listener)
+        if not callable(listener):
+            raise TypeError(f"listener must be callable, got {listener!r}")
+        self._listeners = (*self._listeners, listener)
 
     # ---- what pipelines use ----
 

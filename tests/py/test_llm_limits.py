@@ -20,7 +20,7 @@ from resilience.providers import (
 from resilience.providers._llm.ledger import Call, Ledger
 from resilience.providers._llm.token_rate import TokenRate
 from resilience.testing import ManualClock
-from support.llm import answer, provider
+from support.llm import answer, chunk, provider
 from support.until import settle
 
 PRICE = Price(2.0, 10.0)  # dollars a million tokens
@@ -128,6 +128,22 @@ async def test_what_was_refused_or_never_arrived_costs_nothing():
         usage = router.usage()
     assert usage["calls"] == 0
     assert usage["budgets"][0]["spent_usd"] == 0.0
+    assert usage["budgets"][0]["reserved_usd"] == 0.0
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [ProviderStatusError("first", "slow down", 429, 5.0), {"error": {"message": "overloaded"}}],
+    ids=["refused", "error event"],
+)
+async def test_what_a_stream_gave_before_it_was_refused_is_counted(fault):
+    first, _ = provider("first", [chunk("one two three four"), fault], prices=PRICE)
+    async with LLMRouter([first], budgets=[Budget(usd=1.0)]) as router:
+        events = [event async for event in router.stream("hello")]
+        usage = router.usage()
+    assert [event.type for event in events] == ["text", "error"]
+    assert (usage["calls"], usage["estimated_calls"], usage["output_tokens"]) == (1, 1, 5)
+    assert usage["budgets"][0]["spent_usd"] == usage["cost_usd"] > 0.0
     assert usage["budgets"][0]["reserved_usd"] == 0.0
 
 

@@ -116,6 +116,15 @@ async def test_a_listener_that_fails_is_logged_and_harms_nothing(caplog):
     assert "a listener failed" in caplog.text
 
 
+async def test_a_listener_may_add_another_which_hears_of_the_next_event():
+    policy, heard = quick(), []
+    policy.add_listener(lambda event: policy.add_listener(heard.append) if len(heard) < 3 else None)
+    await policy.call(Flaky(2))
+    assert len(heard) == 1
+    with pytest.raises(TypeError, match="listener must be callable"):
+        policy.add_listener("print")
+
+
 async def test_own_rejections_are_retried_only_when_named():
     clock = ManualClock()
     full = bulkhead(1)

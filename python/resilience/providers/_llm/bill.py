@@ -59,7 +59,10 @@ class Bill:
 
     def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
         if not self._settled:
-            self._settle(None if isinstance(error, _NOTHING_DONE) else self._estimate())
+            nothing_done = (
+                isinstance(error, _NOTHING_DONE) and self.pieces == 0
+            )  # a stream may be refused half-way
+            self._settle(None if nothing_done else self._estimate())
 
     def _estimate(self) -> Usage:
         return Usage(self._expected.input_tokens, tokens_of(self._characters), estimated=True)

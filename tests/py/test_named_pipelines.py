@@ -166,3 +166,12 @@ def test_a_function_that_is_gone_is_in_the_way_of_no_configuration():
     del brief
     configure({"pipelines": {"named.brief": {"timeout": "1s"}}})
     assert pipeline._members.timeout.seconds == 1.0
+
+
+@pytest.mark.parametrize("name", ["\ud800", "two\nlines", ""])
+def test_a_breaker_whose_name_cannot_be_shown_is_refused_with_the_configuration(name):
+    pipeline = get_pipeline("named.shown")
+    with pytest.raises(ConfigError, match="text of 1 to 200 printable characters"):
+        configure({"pipelines": {"named.shown": {"bulkhead": 2, "circuit_breaker": name}}})
+    assert pipeline._members.bulkhead is None
+    assert name not in get_all_circuit_breakers()

@@ -155,15 +155,15 @@ class Choice(Kind):
 
 @dataclasses.dataclass(frozen=True)
 class Text(Kind):
-    """Text of bounded length. A refusal doesn't repeat it: it may be a secret."""
+    """Text of bounded length that can be shown. A refusal doesn't repeat it: it may be a secret."""
 
     longest: int = 4096
 
     def accepts(self) -> str:
-        return f"text of 1 to {self.longest} characters"
+        return f"text of 1 to {self.longest} printable characters"
 
     def convert(self, value: object) -> object:
-        if not isinstance(value, str) or not 0 < len(value) <= self.longest:
+        if not isinstance(value, str) or not 0 < len(value) <= self.longest or not value.isprintable():
             raise NotAccepted
         return value
 

@@ -17,14 +17,15 @@ from collections.abc import (
 from typing import Any, Generic, Literal, TypeVar, overload
 
 from resilience import _core
+from resilience._cache.arguments import check_callables, check_types
 from resilience._cache.flights import Flights, Waiting
+from resilience._cache.loading import CountedLoad, call_loader
 from resilience._cache.sync_flights import SyncFlights, not_a_coroutine
 from resilience._checks import label_or_none
 from resilience._types import MISSING, type_name
 
 _log = logging.getLogger("resilience.cache")
 _numbers = itertools.count(1)
-_MOST = 2**63 - 1  # what the core can be told; the range of each bound is its own
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 D = TypeVar("D")
@@ -107,8 +108,8 @@ class Cache(_core.CacheBase, MutableMapping[K, V], Generic[K, V]):
         name: str | None = None,
         clock: _core.Clock | None = None,
     ) -> None:
-        _check_types(max_entries=max_entries, ttl=ttl, max_bytes=max_bytes, sliding=sliding, policy=policy)
-        _check_callables(weigher=weigher, on_evict=on_evict)
+        check_types(max_entries=max_entries, ttl=ttl, max_bytes=max_bytes, sliding=sliding, policy=policy)
+        check_callables(weigher=weigher, on_evict=on_evict)
         label_or_none("name", name)
         if clock is not None and not isinstance(clock, _core.Clock):
             raise TypeError(f"clock must be a Clock or None, got {type_name(clock)}")
@@ -219,7 +220,7 @@ class Cache(_core.CacheBase, MutableMapping[K, V], Generic[K, V]):
 
         async def load(flight: Waiting) -> V:
             with self._counting():
-                loaded = _call_loader(loader, key)
+                loaded = call_loader(loader, key)
                 result: V = await loaded if inspect.isawaitable(loaded) else loaded
             self._store_loaded(flight, key, result, ttl)
             return result
@@ -243,7 +244,7 @@ class Cache(_core.CacheBase, MutableMapping[K, V], Generic[K, V]):
 
         def load(flight: Waiting) -> V:
             with self._counting():
-                result: V = not_a_coroutine(_call_loader(loader, key))
+                result: V = not_a_coroutine(call_loader(loader, key))
             self._store_loaded(flight, key, result, ttl)
             return result
 
@@ -263,7 +264,7 @@ class Cache(_core.CacheBase, MutableMapping[K, V], Generic[K, V]):
             TypeError: for an argument of the wrong type.
         """
         given = {"max_entries": max_entries, "max_bytes": max_bytes}
-        _check_types(**{name: value for name, value in given.items() if value is not None})
+        check_types(**{name: value for name, value in given.items() if value is not None})
         super().resize(max_entries, max_bytes)
 
     def stats(self) -> dict[str, Any]:
@@ -283,43 +284,14 @@ class Cache(_core.CacheBase, MutableMapping[K, V], Generic[K, V]):
             "ttl_seconds": self._ttl,
         }
 
-    def _counting(self) -> "_CountedLoad":
-        return _CountedLoad(self)
+    def _counting(self) -> CountedLoad:
+        return CountedLoad(self)
 
     def _store_loaded(
         self, flight: Waiting, key: K, value: V, ttl: float | None, tags: tuple[Hashable, ...] = ()
     ) -> bool:
         """Store what a load gave, unless it was invalidated since the load began."""
         return self._token_valid(flight.token, key, tags) and self.set(key, value, ttl, tags)
-
-
-class _CountedLoad:
-    """Counts one load and its failure."""
-
-    __slots__ = ("_cache",)
-
-    def __init__(self, cache: Cache[Any, Any]) -> None:
-        self._cache = cache
-
-    def __enter__(self) -> None:
-        self._cache.loads += 1
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is not None and issubclass(kind, Exception):
-            self._cache.load_failures += 1
-
-
-def _call_loader(loader: Callable[..., Any], key: Hashable) -> Any:
-    """Call a loader with the key where it asks for one: a default is its own business (``lambda key=key: …``)."""
-    try:
-        parameters = inspect.signature(loader).parameters.values()
-    except (TypeError, ValueError):  # built in, without a signature
-        return loader(key)
-    asks = any(
-        parameter.kind <= parameter.VAR_POSITIONAL and parameter.default is parameter.empty
-        for parameter in parameters
-    )
-    return loader(key) if asks else loader()
 
 
 def _logged(on_evict: Callable[..., object]) -> Callable[..., None]:
@@ -332,25 +304,3 @@ def _logged(on_evict: Callable[..., object]) -> Callable[..., None]:
             _log.exception("on_evict failed for cause %r", cause)
 
     return listener
-
-
-def _check_types(**arguments: Any) -> None:
-    kinds: dict[str, tuple[type, ...]] = {"max_entries": (int,), "max_bytes": (int,), "policy": (str,)}
-    for name, value in arguments.items():
-        optional = name not in {"max_entries", "policy"}
-        if optional and value is None:
-            continue
-        kind = kinds.get(name, (int, float))
-        wanted = {"policy": "a string"}.get(name, "a number" if float in kind else "an integer")
-        if not isinstance(value, kind) or isinstance(value, bool):
-            raise TypeError(
-                f"{name} must be {wanted}{' or None' if optional else ''}, got {type_name(value)}"
-            )
-        if isinstance(value, int) and not -_MOST <= value <= _MOST:
-            raise ValueError(f"{name} must be {wanted} in (0, {_MOST}], got {value}")
-
-
-def _check_callables(**arguments: Any) -> None:
-    for name, value in arguments.items():
-        if value is not None and not callable(value):
-            raise TypeError(f"{name} must be callable or None, got {type_name(value)}")

@@ -14,19 +14,18 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
+from resilience._cache.arguments import names_of
+from resilience._cache.redis_arguments import check_redis
 from resilience._cache.redis_client import import_redis, is_usable, make_client
 from resilience._cache.redis_scripts import INVALIDATE, READ, WRITE
 from resilience._cache.serializers import SerializerName, UndecodableError, encode_key, make_serializer
 from resilience._cache.unsent import EVERYTHING, UnsentInvalidations, queue_invalidation
 from resilience._circuit_breaker import CircuitBreaker
 from resilience._core import Clock
-from resilience._types import type_name
 from resilience.errors import RejectedError
 
 _log = logging.getLogger("resilience.cache.redis")
-_LONGEST_TIMEOUT = 60.0
 _LONGEST_TTL = 100 * 365 * 86_400.0
-_SCHEMES = ("redis://", "rediss://", "unix://")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +80,7 @@ class RedisCache:
         invalidation: Literal["tracking", "pubsub"] = "tracking",
         clock: Clock | None = None,
     ) -> None:
-        _check(url, prefix, timeout, breaker, invalidation)
+        check_redis(url, prefix, timeout, breaker, invalidation)
         self._redis = import_redis()
         if not is_usable(url):  # not shown, nor what redis-py says: both may hold a password
             raise ValueError("url must be scheme://[user:password@]host[:port][/database][?option=value]")
@@ -331,36 +330,3 @@ class RedisCache:
 def _milliseconds(ttl: float | None) -> int:
     """Return a time to live as Redis takes it, 0 for ever; longer than a century is a century."""
     return 0 if ttl is None else max(1, round(min(ttl, _LONGEST_TTL) * 1000))
-
-
-def names_of(tags: Iterable[str]) -> tuple[str, ...]:
-    """Return the tags of an entry.
-
-    Raises:
-        TypeError: for one string, whose letters would be taken for tags.
-    """
-    if isinstance(tags, (str, bytes)):
-        raise TypeError(f"tags must be an iterable of tags, got the string {tags!r}")
-    return tuple(tags)
-
-
-def _check(url: Any, prefix: Any, timeout: Any, breaker: Any, invalidation: Any) -> None:
-    _check_names(url, prefix)
-    if isinstance(timeout, bool) or not isinstance(timeout, (int, float)):
-        raise TypeError(f"timeout must be a number of seconds, got {type_name(timeout)}")
-    if not 0.0 < timeout <= _LONGEST_TIMEOUT:
-        raise ValueError(f"timeout must be a number of seconds in (0, {_LONGEST_TIMEOUT}], got {timeout!r}")
-    if breaker is not None and not isinstance(breaker, CircuitBreaker):
-        raise TypeError(f"breaker must be a CircuitBreaker or None, got {type_name(breaker)}")
-    if invalidation not in {"tracking", "pubsub"}:
-        raise ValueError(f'invalidation must be "tracking" or "pubsub", got {invalidation!r}')
-
-
-def _check_names(url: Any, prefix: Any) -> None:
-    for name, value in (("url", url), ("prefix", prefix)):
-        if not isinstance(value, str):
-            raise TypeError(f"{name} must be a string, got {type_name(value)}")
-    if not url.startswith(_SCHEMES):  # it is not shown: it may hold a password
-        raise ValueError(f"url must begin with {', '.join(_SCHEMES)}")
-    if not prefix or "{" in prefix or "}" in prefix:
-        raise ValueError(f"prefix must be a string without braces, and not empty, got {prefix!r}")

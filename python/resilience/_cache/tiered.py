@@ -12,10 +12,12 @@ import weakref
 from collections.abc import Callable, Hashable, Iterable
 from typing import Any
 
+from resilience._cache.arguments import names_of
 from resilience._cache.flights import Flights, Waiting
 from resilience._cache.invalidations import InvalidationListener
-from resilience._cache.local import Cache, _call_loader
-from resilience._cache.redis import Reading, RedisCache, names_of
+from resilience._cache.loading import call_loader
+from resilience._cache.local import Cache
+from resilience._cache.redis import Reading, RedisCache
 from resilience._types import MISSING, type_name
 
 _MOST_OWN_WRITES = 10_000
@@ -115,7 +117,7 @@ class TieredCache:
                     self.keep(key, text, reading)
                 return reading.value
             with self.local._counting():  # noqa: SLF001
-                loaded = _call_loader(loader, key)
+                loaded = call_loader(loader, key)
                 result = await loaded if inspect.isawaitable(loaded) else loaded
             self.local._store_loaded(flight, key, result, ttl, (*tags, entry_tag(text)))  # noqa: SLF001
             if reading.token is not None:

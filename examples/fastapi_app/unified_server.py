@@ -50,6 +50,7 @@ import upstream_client
 import workflows
 from bounded_protocols import bounds
 from draining_server import DrainingServer
+from grace import grace_before_exit
 from resilience import configure
 from resilience.fastapi import AdminPolicy, FastAPIConfig, install, lifespan
 from resilience.fastapi.response_cache import ResponseCache
@@ -96,8 +97,10 @@ def create_app(settings: Settings) -> FastAPI:
     async def running(app: FastAPI) -> AsyncIterator[None]:
         if multiprocessing.parent_process() is not None:  # a worker, which begins without the server's set-up
             json_logs.set_up(settings.log_level)
+        drain = services.resilience.lifecycle.drain
         async with services.running(), lifespan(app):
-            yield
+            with grace_before_exit(drain=drain, grace=settings.drain_grace):
+                yield
 
     # A redirect would name the host that the client has named.
     app = FastAPI(title="Unified server", version="1", lifespan=running, redirect_slashes=False)

@@ -1,12 +1,15 @@
 """The example server and its processes under signals: at any moment, to one or to all, with streams open."""
 
 import asyncio
+import contextlib
 import logging
 import os
+import re
 import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import aiohttp
@@ -16,6 +19,7 @@ from fastapi import FastAPI
 from uvicorn.config import STARTUP_FAILURE
 
 from draining_server import DrainingServer
+from grace import grace_before_exit
 from settings import Settings
 from support.example import EXAMPLE, call, example_process, example_server
 from support.until import until
@@ -116,6 +120,82 @@ async def test_a_server_whose_parts_fail_to_drain_ends_nevertheless():
     server.handle_exit(signal.SIGTERM, None)
     await asyncio.wait_for(serving, 30)
     assert [str(error) for error in told] == ["on purpose"]
+
+
+@pytest.fixture
+def signalled():
+    """Signals that nobody else took, instead of their end of the test run."""
+    seen = []
+    before = signal.signal(signal.SIGTERM, lambda number, _frame: seen.append(number))
+    yield seen
+    signal.signal(signal.SIGTERM, before)
+
+
+def workers_server(drain, grace):
+    """The server that uvicorn makes in a worker, with an application that asks for grace."""
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_app):
+        with grace_before_exit(drain=drain, grace=grace):
+            yield
+
+    return uvicorn.Server(uvicorn.Config(FastAPI(lifespan=lifespan), port=0, log_config=None))
+
+
+async def test_a_worker_drains_for_its_grace_and_leaves_as_uvicorn_does(signalled):
+    was_told = []
+    server = workers_server(lambda: was_told.append(server.should_exit), grace=0.0)
+    serving = asyncio.create_task(server.serve())
+    await until(lambda: server.started)
+    signal.raise_signal(signal.SIGTERM)
+    await serving
+    assert was_told == [False]
+    assert signalled == [signal.SIGTERM], "uvicorn ends by the signal that it was told of"
+
+
+async def test_a_second_signal_ends_the_grace_of_a_worker(signalled):
+    drained = asyncio.Event()
+    server = workers_server(drained.set, grace=3600.0)
+    serving = asyncio.create_task(server.serve())
+    await until(lambda: server.started)
+    signal.raise_signal(signal.SIGTERM)
+    await drained.wait()
+    (listener,) = server.servers
+    assert listener.is_serving()
+    signal.raise_signal(signal.SIGTERM)
+    await serving
+    assert signalled == [signal.SIGTERM]
+
+
+async def test_an_application_under_another_server_leaves_signals_alone(signalled):
+    with grace_before_exit(drain=signalled.clear, grace=0.0):
+        signal.raise_signal(signal.SIGTERM)
+    assert signalled == [signal.SIGTERM]
+    server = DrainingServer(
+        uvicorn.Config(FastAPI(), port=0, log_config=None), drain=signalled.clear, grace=0.0, closing=1.0
+    )
+    with server.capture_signals(), grace_before_exit(drain=signalled.clear, grace=0.0):
+        assert signal.getsignal(signal.SIGTERM) == server.handle_exit
+
+
+def test_workers_go_on_serving_without_being_ready_until_their_grace_is_over(tmp_path):
+    said = tmp_path / "log"
+    with (
+        said.open("w", buffering=1) as log,
+        example_server(workers="2", drain_grace="60", log=log) as program,
+    ):
+        limit = time.monotonic() + 120
+        while said.read_text().count("Application startup complete") < 2:
+            assert time.monotonic() < limit
+        program.process.send_signal(signal.SIGTERM)
+        while (answer := program.get("/ready")).status != 503:
+            pass
+        assert answer.json()["phase"] == "draining"
+        workers = re.findall(r"Started server process \[(\d+)\]", said.read_text())
+        assert len(workers) == 2
+        for worker in workers:
+            os.kill(int(worker), signal.SIGTERM)  # which ends the minute
+        assert program.process.wait(50) == 0
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])

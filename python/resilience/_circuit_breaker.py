@@ -16,7 +16,7 @@ from resilience._circuit_breaker_config import CircuitBreakerConfig, ExceptionTy
 from resilience._contexts import ContextStack, GuardContext
 from resilience._guard import Kind, kind_of, protect
 from resilience._health_probe import ProbedBreaker
-from resilience._registry import configured, register
+from resilience._listing import configured, register
 from resilience._types import MISSING, STATES, State, type_name
 
 _numbers = itertools.count(1)

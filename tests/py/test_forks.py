@@ -86,9 +86,10 @@ def test_children_of_a_process_busy_in_every_lock_serve_at_once():
     assert run(FORK_UNDER_LOAD, FORKS, timeout=580) == f"{FORKS} forks, 0 bad\n"
 
 
-@pytest.mark.parametrize("module", ["_registry", "_named", "_config.plan"])
-def test_a_fork_waits_for_a_thread_that_is_changing_the_registry(module):
-    lock = importlib.import_module(f"resilience.{module}")._lock
+@pytest.mark.parametrize("name", ["_listing.lock", "_named._lock", "_config.plan._lock"])
+def test_a_fork_waits_for_a_thread_that_is_changing_the_registry(name):
+    module, _, attribute = name.rpartition(".")
+    lock = getattr(importlib.import_module(f"resilience.{module}"), attribute)
     inside, leave = threading.Event(), threading.Event()
     seen = []
 

@@ -5,7 +5,7 @@ import pkgutil
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
-from resilience import _named  # noqa: F401 - its lock and the registry's have to be older than the one here
+from resilience import _named  # noqa: F401 - its lock and that of the list of breakers have to be older than the one here
 from resilience._config import sections as sections_package
 from resilience._config.nodes import MAX_BYTES, Node, from_mapping
 from resilience._config.schema import Commit, Entries, Section, Setting, Settings, did_you_mean

@@ -7,7 +7,7 @@ name has the last word. Breakers that exist take new settings in place and keep 
 import dataclasses
 from typing import TYPE_CHECKING
 
-from resilience import _registry
+from resilience import _listing
 from resilience._circuit_breaker_config import CircuitBreakerConfig
 from resilience._config.kinds import Duration, Number, Optional, Rate, Whole
 from resilience._config.nodes import Node
@@ -80,7 +80,7 @@ def _prepare(entries: Entries) -> Commit:
     rules = _Rules(entries)
     for name in ("", *entries.names):
         rules.over(name, _LIBRARY_DEFAULTS)
-    return _registry.prepare_overlay(rules.over)
+    return _listing.prepare_overlay(rules.over)
 
 
 SECTION = Section("circuit_breakers", "circuit breakers by name or family", _SCHEMA, _prepare)

@@ -28,6 +28,23 @@ PyObject* take_hit(const CachedFunction& function, Slot slot, Nanos now) {
   return value;
 }
 
+// The result under a hash and what is `same` as its key, as a hit; null when there is none, or with an
+// exception set.
+template <typename Compare>
+PyObject* find_kept(const CachedFunction& function, Py_hash_t hash, const Compare& same) {
+  if (function.cache == nullptr) {
+    return nullptr;
+  }
+  CacheObject& cache = *function.cache;
+  const Nanos now = expiry_now(cache);
+  expire_if_due(cache, now);
+  Slot slot = kNoSlot;
+  if (!find_slot(*cache.cache, cache.cache->mix(static_cast<std::uint64_t>(hash)), same, slot)) {
+    return nullptr;
+  }
+  return take_hit(function, slot, now);
+}
+
 PyObject* find_by_key(const CachedFunction& function, PyObject* const* args, Py_ssize_t nargs,
                       PyObject* kwnames, PyObject** key) {
   PyRef made(PyObject_Vectorcall(function.key_function, args, static_cast<std::size_t>(nargs), kwnames));
@@ -35,21 +52,12 @@ PyObject* find_by_key(const CachedFunction& function, PyObject* const* args, Py_
   if (hash == -1) {
     return nullptr;
   }
-  if (function.cache != nullptr) {
-    CacheObject& cache = *function.cache;
-    const Nanos now = expiry_now(cache);
-    expire_if_due(cache, now);
-    Slot slot = kNoSlot;
-    const auto same = [&made](PyObject* known) { return same_key(known, made.get()); };
-    if (!find_slot(*cache.cache, cache.cache->mix(static_cast<std::uint64_t>(hash)), same, slot)) {
-      return nullptr;
-    }
-    if (PyObject* value = take_hit(function, slot, now); value != nullptr) {
-      return value;
-    }
+  PyObject* value =
+      find_kept(function, hash, [&made](PyObject* known) { return same_key(known, made.get()); });
+  if (value == nullptr && PyErr_Occurred() == nullptr) {
+    *key = made.release();
   }
-  *key = made.release();
-  return nullptr;
+  return value;
 }
 
 PyObject* find_by_arguments(const CachedFunction& function, PyObject* const* args, Py_ssize_t nargs,
@@ -58,21 +66,12 @@ PyObject* find_by_arguments(const CachedFunction& function, PyObject* const* arg
   if (!bind_items(function.plan, args, nargs, kwnames, bound)) {
     return nullptr;
   }
-  if (function.cache != nullptr) {
-    CacheObject& cache = *function.cache;
-    const Nanos now = expiry_now(cache);
-    expire_if_due(cache, now);
-    Slot slot = kNoSlot;
-    const auto same = [&](PyObject* known) { return same_call(known, function.plan, bound); };
-    if (!find_slot(*cache.cache, cache.cache->mix(static_cast<std::uint64_t>(bound.hash)), same, slot)) {
-      return nullptr;
-    }
-    if (PyObject* value = take_hit(function, slot, now); value != nullptr) {
-      return value;
-    }
+  PyObject* value = find_kept(function, bound.hash,
+                              [&](PyObject* known) { return same_call(known, function.plan, bound); });
+  if (value == nullptr && PyErr_Occurred() == nullptr) {
+    *key = make_call_key(function.plan, bound);
   }
-  *key = make_call_key(function.plan, bound);
-  return nullptr;
+  return value;
 }
 
 PyObject* call_coroutine(PyObject* self, PyObject* const* args, std::size_t nargsf, PyObject* kwnames) {

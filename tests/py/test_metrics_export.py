@@ -277,7 +277,7 @@ async def test_a_source_that_fails_costs_only_its_own_figures(caplog):
     assert caplog.text.count("the metrics of jobs are left out: IndexError") == 1
     jobs.append(7)
     seen = await scrape(app)
-    assert seen["jobs_total", (("kind", "a"),)] == 7
+    assert seen["jobs_total", (("kind", "a"),)] == 1 + 7
     jobs.clear()
     await scrape(app)
     assert caplog.text.count("the metrics of jobs are left out") == 2, "it had recovered in between"
@@ -295,6 +295,8 @@ def labelled(**labels) -> Family:
         None,
         counter(1j),
         labelled(kind=1),
+        Family("", "gauge", "x"),
+        Family("jobs", "gauge", None),
         Family("jobs", "histogram", "x", values={(): [1.0]}, bounds=(0.1,)),
         Family("jobs", "gauge", "x", values={(): []}),
     ],
@@ -307,6 +309,17 @@ async def test_what_is_no_family_that_can_be_shown_costs_only_its_source(nonsens
     seen = await scrape(app)
     assert seen["active", ()] == 3
     assert seen["resilience_metric_source_failures_total", (("source", "nonsense"),)] == 1
+
+
+async def test_what_several_sources_measure_is_one_family_and_none_of_theirs_changes():
+    kept, app = counter(1), FastAPI()
+    sources = install(app).sources
+    for source in (lambda: [kept], lambda: [labelled(kind="b")], lambda: [labelled(kind="a")]):
+        sources.add(source)
+    for _ in range(2):
+        seen = await scrape(app)
+        assert (seen["jobs_total", (("kind", "a"),)], seen["jobs_total", (("kind", "b"),)]) == (2, 1)
+    assert [family.name for family in sources.own()].count("jobs") == 1
 
 
 async def test_sources_go_by_their_functions_names_unless_told():

@@ -12,6 +12,7 @@ from starlette.responses import Response
 from resilience.fastapi._health import DependencyChecks, Status
 from resilience.fastapi._request_metrics import EXPORTED_BOUNDS, RequestMetrics
 from resilience.observability import Family, Source, WorkerShare, breaker_families, gauge, shared_folder
+from resilience.observability._families import add_to
 
 PUBLISH_INTERVAL = 1.0
 
@@ -66,12 +67,14 @@ class MetricSources:
         self._sources.append(_Named(name or _name_of(source), source))
 
     def own(self) -> list[Family]:
-        """Return what this process measured."""
-        families = [family for each in self._sources for family in each.families()]
+        """Return what this process measured; of what several sources measure, one family with the series of all."""
+        families: dict[str, Family] = {}
         failures = Family("resilience_metric_source_failures", "counter", "Readings that failed, by source")
         for each in self._sources:
+            for family in each.families():
+                add_to(families, family)
             failures.put(each.failures, source=each.name)
-        return [*families, failures]
+        return [*families.values(), failures]
 
     async def gather(self) -> list[Family]:
         """Return what all workers of this server measured; files are read in a thread, figures never.

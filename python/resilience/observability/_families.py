@@ -54,9 +54,11 @@ class Family:
         """Find what couldn't be shown, whatever it was put together from.
 
         Raises:
-            TypeError: for labels that are no text, and values that are no numbers.
+            TypeError: for a name, help or labels that are no text, and values that are no numbers.
             ValueError: for a histogram without a number for each of its buckets and one for their sum.
         """
+        if not (self.name and all(isinstance(text, str) for text in (self.name, self.help))):
+            raise TypeError(f"name and help must be text, got {self.name!r} and {self.help!r}")
         length = len(self.bounds) + 2 if self.kind == "histogram" else 1
         for labels, numbers in self.values.items():
             if not all(isinstance(text, str) for label in labels for text in label):
@@ -65,6 +67,17 @@ class Family:
                 raise TypeError(f"values of {self.name} must be numbers, got {numbers!r}")
             if len(numbers) != length:
                 raise ValueError(f"a series of {self.name} must have {length} numbers, got {len(numbers)}")
+
+
+def add_to(families: dict[str, Family], family: Family) -> None:
+    """Add a family to those of the same name; one that measures otherwise, as another version might, is left out."""
+    known = families.setdefault(
+        family.name, Family(family.name, family.kind, family.help, family.merge, {}, family.bounds)
+    )
+    if (known.kind, known.bounds) != (family.kind, family.bounds):
+        return
+    for labels, numbers in family.values.items():
+        known.add(labels, numbers)
 
 
 Source = Callable[[], Iterable[Family]]

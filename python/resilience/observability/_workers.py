@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from resilience._worker_folder import lives, make_private, remove_left_behind, shared_by_workers, started
-from resilience.observability._families import Family
+from resilience.observability._families import Family, add_to
 
 VARIABLE = "RESILIENCE_METRICS_DIR"
 _GONE = "gone.json"
@@ -84,7 +84,7 @@ class WorkerShare:
                 alive = path.name != _GONE and _is_alive(path)
                 for family in _read(path):
                     if alive or family.kind != "gauge":
-                        _add(merged, family)
+                        add_to(merged, family)
         return list(merged.values())
 
     def _others(self) -> list[Path]:
@@ -111,7 +111,7 @@ class WorkerShare:
         for path in [self._folder / _GONE, *gone]:
             for family in _read(path):
                 if family.kind != "gauge":
-                    _add(merged, family)
+                    add_to(merged, family)
         _write(self._folder / _GONE, merged.values())
         for path in gone:
             path.unlink()
@@ -121,16 +121,6 @@ class WorkerShare:
         with (self._folder / _LOCK).open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
-
-
-def _add(merged: dict[str, Family], family: Family) -> None:
-    known = merged.setdefault(
-        family.name, Family(family.name, family.kind, family.help, family.merge, {}, family.bounds)
-    )
-    if (known.kind, known.bounds) != (family.kind, family.bounds):
-        return  # of another version of the service, whose numbers are no part of these
-    for labels, numbers in family.values.items():
-        known.add(labels, numbers)
 
 
 def _is_alive(path: Path) -> bool:

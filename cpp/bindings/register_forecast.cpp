@@ -1,6 +1,5 @@
 #include <pybind11/stl.h>
 
-#include <cmath>
 #include <string>
 
 #include "bindings.hpp"
@@ -13,9 +12,11 @@ namespace py = pybind11;
 namespace resilience::bindings {
 
 void check_load(std::optional<double> load, const char* argument) {
-  if (load && !(*load >= 0.0 && std::isfinite(*load))) {
+  constexpr double kMost = 1e15;  // the forecasters' sums of squares stay far from the end of doubles
+  if (load && !(*load >= 0.0 && *load <= kMost)) {
     throw py::value_error(
-        require(false, argument, "a finite number >= 0, or None for a gap", *load).message());
+        require(false, argument, "a finite number >= 0 and at most 1e15, or None for a gap", *load)
+            .message());
   }
 }
 

@@ -1,6 +1,8 @@
 """The cache in this process, as a mapping."""
 
 import gc
+import json
+import math
 import weakref
 
 import pytest
@@ -325,3 +327,10 @@ async def test_get_or_load_loads_once_and_keeps_the_value():
     assert cache.get_or_load_sync("c", lambda: 1 / 0) == "cc"
     assert calls == ["a"]
     assert cache.stats()["loads"] == 3
+
+
+def test_an_endless_life_is_shown_as_none_which_json_has():
+    kept = Cache(ttl=math.inf, sliding=math.inf)
+    kept.set("key", 1, ttl=math.inf)
+    assert json.loads(json.dumps(kept.stats(), allow_nan=False))["ttl_seconds"] is None
+    assert kept.get("key") == 1

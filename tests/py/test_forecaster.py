@@ -6,6 +6,7 @@ import threading
 
 import pytest
 
+from resilience._allocator.forecaster import KINDS
 from resilience.allocator import Forecast, Forecaster, Provisioner
 
 DAY = 288  # steps of five minutes
@@ -67,6 +68,18 @@ def test_similar_periods_is_the_mean_of_the_hour():
     assert forecaster.forecast().mean == pytest.approx(101.5)
     assert forecaster.forecast().confidence == pytest.approx(0.4)
     assert forecaster.forecast().trend == "increasing"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_largest_and_smallest_loads_leave_every_forecast_finite(kind):
+    forecaster = Forecaster(step=3600.0, lead_time=3600.0, kind=kind)
+    for i in range(400):
+        forecaster.observe((1e15, 0.0, 5e-324, None, 1.0)[i % 5])
+        seen = forecaster.forecast()
+        assert all(math.isfinite(x) for x in (seen.mean, seen.confidence, *seen.quantiles.values()))
+    with pytest.raises(ValueError, match="at most 1e15"):
+        forecaster.observe(1.1e15)
+    assert len(forecaster) == 400
 
 
 @pytest.mark.parametrize("value", [-1.0, math.nan, math.inf, -math.inf])

@@ -108,7 +108,7 @@ class Forecaster:
         )
 
     def observe(self, value: float | None) -> None:
-        """Take the next step's value, finite and >= 0; None is a gap, which is not learned from.
+        """Take the next step's value, in [0, 1e15]; None is a gap, which is not learned from.
 
         Raises:
             ValueError: when the value is negative or not finite.

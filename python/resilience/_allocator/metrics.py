@@ -5,6 +5,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from resilience._checks import as_float
+
 # Other names that are understood, because services call the same things differently.
 _NAMES: dict[str, tuple[str, ...]] = {
     "rpm": ("rpm", "requests_per_minute"),
@@ -61,7 +63,7 @@ def as_figures(metrics: Metrics | None) -> dict[str, float | None]:
         value = next((found for known in names if (found := get(known)) is not None), None)
         if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
             raise TypeError(f"metrics: {name} must be a number or None, got {value!r}")
-        figures[name] = None if value is None else float(value)
+        figures[name] = None if value is None else as_float(value)
     return figures
 
 

@@ -3,6 +3,7 @@
 import inspect
 import itertools
 import logging
+import math
 import sys
 from collections.abc import (
     Awaitable,
@@ -118,7 +119,7 @@ class Cache(_core.CacheBase, MutableMapping[K, V], Generic[K, V]):
             max_entries, ttl, max_bytes, weigher or size_in_bytes, sliding, policy, listener, clock
         )
         self._name = name if name is not None else f"cache-{next(_numbers)}"
-        self._ttl = ttl
+        self._ttl = None if ttl == math.inf else ttl  # statistics are ready for JSON
         self._flights = Flights(self)
         self._sync_flights = SyncFlights(self)
         self.loads = 0

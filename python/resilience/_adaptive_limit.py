@@ -7,6 +7,7 @@ from resilience._checks import number, text, whole
 from resilience._core import Clock
 from resilience._places import PlacePolicy, Ticket
 from resilience._priority import current_priority
+from resilience._retry_after import attribute
 
 _OVERLOADED = frozenset({429, 503, 529})
 
@@ -72,11 +73,10 @@ class AdaptiveLimit(PlacePolicy[_core.AdaptiveLimit]):
     @staticmethod
     def _is_drop(error: BaseException) -> bool:
         """Time-outs and overload answers are drops; other errors say nothing about concurrency."""
-        response = getattr(error, "response", None)
         statuses = (
-            getattr(error, "status_code", None),
-            getattr(error, "status", None),
-            getattr(response, "status_code", None),
+            attribute(error, "status_code"),
+            attribute(error, "status"),
+            attribute(attribute(error, "response"), "status_code"),
         )
         return isinstance(error, TimeoutError) or any(
             isinstance(status, int) and status in _OVERLOADED for status in statuses

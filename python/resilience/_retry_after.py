@@ -6,6 +6,17 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 
 
+def attribute(error: object, name: str) -> Any:
+    """An attribute of whatever a call raised; ``None`` where it has none, or where its own code fails.
+
+    Looking at an error must not put another in its place.
+    """
+    try:
+        return getattr(error, name, None)
+    except Exception:  # noqa: BLE001 - a property of anybody's
+        return None
+
+
 def retry_after(error: BaseException, unix_time: float) -> float | None:
     """Seconds that `error` asks to wait before the next attempt.
 
@@ -20,11 +31,11 @@ def retry_after(error: BaseException, unix_time: float) -> float | None:
     Returns:
         Seconds >= 0, or ``None`` when nothing usable is there.
     """
-    own = _seconds(getattr(error, "retry_after", None))
+    own = _seconds(attribute(error, "retry_after"))
     if own is not None:
         return own
-    for holder in (getattr(error, "response", None), error):
-        headers = getattr(holder, "headers", None)
+    for holder in (attribute(error, "response"), error):
+        headers = attribute(holder, "headers")
         if headers is not None:
             found = from_headers(headers, unix_time)
             if found is not None:

@@ -1,6 +1,6 @@
 // What a load's own history says: the provisioner against the reactive rule and a static peak, on paper.
 //
-// Free function of its input; replays about 150,000 steps a second.
+// Thread-safety: a free function of its input. Complexity: O(1) a step, about 150,000 of them a second.
 #pragma once
 
 #include <cstdint>

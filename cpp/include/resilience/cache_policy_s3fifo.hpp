@@ -1,4 +1,4 @@
-// S3-FIFO: a small queue for newcomers, a main queue that gives second chances, a ghost queue of hashes.
+// S3-FIFO (see cache_policy.hpp): a small queue for newcomers, a main queue of second chances, a ghost queue.
 //
 // A hit only counts (up to 3). Newcomers enter the small queue (10 %), or the main one when the ghost queue
 // remembers them; at the small queue's end those hit at least twice move to main, the others leave as ghosts.

@@ -1,4 +1,4 @@
-// Why the core refuses something. Machines return these; the bindings turn them into exceptions.
+// Why the core refuses something: values that machines return and the bindings turn into exceptions.
 #pragma once
 
 #include <cstdint>

@@ -1,6 +1,6 @@
 // What left a cache during one operation, for the caller to release once the cache is in order again.
 //
-// Releasing a value may run foreign code that uses the same cache, so the cache never does it itself.
+// Releasing a value may run foreign code that uses the cache, so it never does so itself. Not thread-safe.
 #pragma once
 
 #include <array>

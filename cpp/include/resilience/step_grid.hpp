@@ -1,4 +1,4 @@
-// Durations counted in steps of a regular grid, and forgetting factors on it.
+// Durations counted in steps of a regular grid, and forgetting factors on it: values, for any thread.
 #pragma once
 
 #include <algorithm>

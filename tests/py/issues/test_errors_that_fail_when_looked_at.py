@@ -5,7 +5,7 @@ import pytest
 from resilience import CircuitBreaker, Pipeline, adaptive_limit, fallback, retry
 
 
-class Opaque(Exception):
+class OpaqueError(Exception):
     def _fail(self):
         raise OSError("the property's own")
 
@@ -13,15 +13,15 @@ class Opaque(Exception):
 
 
 async def fail():
-    raise Opaque
+    raise OpaqueError
 
 
 def fail_plainly():
-    raise Opaque
+    raise OpaqueError
 
 
 def quick():
-    return retry(on=Opaque, attempts=3, wait_initial=0.0)
+    return retry(on=OpaqueError, attempts=3, wait_initial=0.0)
 
 
 @pytest.mark.parametrize(
@@ -36,15 +36,15 @@ def quick():
     ids=["breaker", "retry", "adaptive limit", "fallback", "pipeline"],
 )
 async def test_it_reaches_the_caller_as_it_is(make):
-    with pytest.raises(Opaque):
+    with pytest.raises(OpaqueError):
         await make().call(fail)
-    with pytest.raises(Opaque):
+    with pytest.raises(OpaqueError):
         make().call_sync(fail_plainly)
 
 
 async def test_it_is_retried_and_counted_as_any_other():
     breaker = CircuitBreaker(failure_threshold=3)
-    with pytest.raises(Opaque):
+    with pytest.raises(OpaqueError):
         await Pipeline(retry=quick(), circuit_breaker=breaker).call(fail)
     assert breaker.failure_count == 3
     assert breaker.state == "open"

@@ -56,7 +56,7 @@ def _restored(loads: list[float]) -> float:
             )
         history_file.save(path, MINUTE, first._native.rows())  # noqa: SLF001 - as the monitoring does
         second = PredictiveResourceAllocator(history_path=path)
-        return stopwatch(lambda: second._restore(path), calls=1)()  # noqa: SLF001 - as above
+        return stopwatch(lambda: second._history._restore(path), calls=1)()  # noqa: SLF001 - as above
 
 
 async def _lag(loads: list[float] | None) -> float:

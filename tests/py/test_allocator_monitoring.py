@@ -229,7 +229,7 @@ async def test_history_survives_a_restart_with_its_gap(tmp_path):
         assert history_size(rig.machine) == 6
     later = Rig(history_path=path)
     later.clock.advance(3600.0)
-    await asyncio.to_thread(later.machine._restore, path)
+    await asyncio.to_thread(later.machine._history._restore, path)
     assert history_size(later.machine) == 6
     assert later.machine.get_predictions()["current_allocations"]["workers"] == 5
     assert later.machine.audit() == []
@@ -262,13 +262,14 @@ async def test_a_history_file_that_cannot_be_used_is_set_aside_and_reported(tmp_
 @contextlib.contextmanager
 def restoring_slowly(machine):
     """Read the history only when the block ends."""
-    restore, go_on = machine._restore, threading.Event()
+    history, go_on = machine._history, threading.Event()
+    restore = history._restore
 
     def restore_slowly(path):
         go_on.wait()
         restore(path)
 
-    machine._restore = restore_slowly
+    history._restore = restore_slowly
     try:
         yield
     finally:

@@ -4,7 +4,6 @@ import asyncio
 import inspect
 import logging
 import os
-import time
 import weakref
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -15,6 +14,7 @@ from resilience import _core
 from resilience._allocator import history_file
 from resilience._allocator.binder import RESOURCES, Apply, Binder
 from resilience._allocator.forecaster import check_flag, check_number
+from resilience._allocator.history import KeptHistory
 from resilience._allocator.metrics import Metrics, MetricsSource, RequestSource, as_figures
 from resilience._allocator.settings import sizes_of
 from resilience._checks import clock_or_none, text
@@ -22,7 +22,6 @@ from resilience._checks import clock_or_none, text
 _log = logging.getLogger("resilience.allocator")
 
 _PROBLEMS_KEPT = 100
-_SAVE_EVERY = 30.0  # seconds at least between two saves
 _CPU = ("cpu_cores", "memory_fraction")
 
 
@@ -92,15 +91,13 @@ class PredictiveResourceAllocator:
         self._limits = {f"max_{name}": size for name, size in zip(RESOURCES, most, strict=True)}
         self.shadow = check_flag(shadow, "shadow")
         self.metrics_source = metrics_source
-        self._path = Path(history_path) if history_path is not None else None
         self._clock = clock if clock is not None else _core.SystemClock()
         self._binder = Binder(self._native, self._report)
+        path = Path(history_path) if history_path is not None else None
+        self._history = KeptHistory(self._native, self._interval, path, self._report)
         self._monitor: _core.AllocatorMonitor | None = None
-        self._restored = False
         self._turns = asyncio.Lock()  # of starting and stopping
         self._sampling: asyncio.Task[None] | None = None
-        self._saving: asyncio.Task[None] | None = None
-        self._saved_at = -_SAVE_EVERY
         self._system: dict[str, Any] = {}
         self._problems: deque[dict[str, Any]] = deque(maxlen=_PROBLEMS_KEPT)
 
@@ -164,7 +161,7 @@ class PredictiveResourceAllocator:
         """
         if self._native.predictions()["history_size"] or self._is_running():
             raise RuntimeError("the past comes first: preload before anything is observed")
-        self._restored = True
+        self._history.take_as_known()
         self._native.restore(history_file.rows(as_figures(sample) for sample in samples))
 
     # ---- monitoring ----
@@ -174,9 +171,7 @@ class PredictiveResourceAllocator:
         async with self._turns:
             if self._is_running():
                 return
-            if self._path is not None and not self._restored:
-                self._restored = True
-                await asyncio.to_thread(self._restore, self._path)
+            await self._history.take_up()
             self._begin()
 
     def _begin(self) -> None:
@@ -205,11 +200,10 @@ class PredictiveResourceAllocator:
         if sampling is not None:
             sampling.cancel()
             await asyncio.gather(sampling, return_exceptions=True)
-        if self._saving is not None:
-            await asyncio.gather(self._saving, return_exceptions=True)
+        await self._history.finish()
         await self._binder.finish()
-        if monitor is not None and self._path is not None:
-            await asyncio.to_thread(self._save, self._path)
+        if monitor is not None:
+            await self._history.save()
 
     def _is_running(self) -> bool:
         return self._monitor is not None and self._monitor.running
@@ -272,13 +266,7 @@ class PredictiveResourceAllocator:
         if step["steps"] > 1:
             self._report("gap", f"{step['steps'] - 1} intervals were missed")
         self._take(step)
-        if self._path is not None and (self._saving is None or self._saving.done()):
-            now = time.monotonic()
-            if now - self._saved_at >= _SAVE_EVERY:
-                self._saved_at = now
-                self._saving = asyncio.get_running_loop().create_task(
-                    asyncio.to_thread(self._save, self._path)
-                )
+        self._history.save_now_and_then()
 
     def _take(self, step: dict[str, Any]) -> None:
         for proposal in step["proposals"]:
@@ -286,36 +274,6 @@ class PredictiveResourceAllocator:
                 self._native.settle(proposal["id"], "shadow", proposal["from"])
             else:
                 self._binder.carry_out(proposal)
-
-    # ---- history ----
-
-    def _save(self, path: Path) -> None:
-        try:
-            history_file.save(path, self._interval, self._native.rows())
-        except OSError as error:
-            _log.warning("the history could not be saved: %s", error)
-            self._report("history_not_saved", f"{path}: {error}")
-
-    def _restore(self, path: Path) -> None:
-        history_file.remove_unfinished(path)
-        try:
-            rows = history_file.load(path, self._interval)
-            if rows is not None:
-                self._native.restore(rows)
-        except (history_file.HistoryFileError, ValueError) as error:
-            self._set_aside(path, error)
-        except OSError as error:
-            _log.warning("the history could not be read: %s", error)
-            self._report("history_not_read", f"{path}: {error}")
-
-    def _set_aside(self, path: Path, error: Exception) -> None:
-        try:
-            kept = history_file.set_aside(path)
-        except OSError as failure:
-            self._report("history_not_read", f"{path} can't be used ({error}), nor set aside: {failure}")
-            return
-        _log.warning("the history %s can't be used: %s; it is kept as %s", path, error, kept.name)
-        self._report("history_set_aside", f"{path} can't be used: {error}; it is kept as {kept.name}")
 
     # ---- what it tells ----
 

@@ -12,7 +12,7 @@ from typing import Any, Literal, Self
 from resilience import _core
 from resilience._batch_inbox import BatchInbox
 from resilience._batch_run import ProcessFunc, run_batch
-from resilience._checks import as_float, label_or_none
+from resilience._checks import as_float, label_or_none, plain_function
 from resilience._priority import PRIORITY
 from resilience.errors import BatcherClosedError
 
@@ -79,6 +79,8 @@ class RequestBatcher(_core.RequestBatcherBase):
             raise ValueError(f'on_poison must be "fail" or "bisect", got {on_poison!r}')
         if weigher is not None and not callable(weigher):
             raise TypeError(f"weigher must be callable or None, got {weigher!r}")
+        if weigher is not None:
+            plain_function("weigher", weigher)
         label_or_none("name", name)
         if not isinstance(dedupe, bool):
             raise TypeError(f"dedupe must be True or False, got {dedupe!r}")

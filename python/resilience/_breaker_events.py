@@ -11,8 +11,9 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from resilience import _core
+from resilience._checks import plain_function
 from resilience._event_queue import EventQueue
-from resilience._types import STATES, State, type_name
+from resilience._types import STATES, State
 
 if TYPE_CHECKING:
     from resilience.events import Event
@@ -42,8 +43,7 @@ class TellingBreaker(_core.CircuitBreakerBase):
         Returns:
             a function that removes the listener.
         """
-        if not callable(listener):
-            raise TypeError(f"listener must be callable, got {type_name(listener)}")
+        plain_function("listener", listener)
         if self._events is None:
             from resilience import events
 

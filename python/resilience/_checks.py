@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable
 
 from resilience import _core
+from resilience._guard import Kind, kind_of
 from resilience._types import type_name
 
 _YEAR = 31_536_000.0
@@ -100,6 +101,14 @@ def holds(predicate: Callable[[BaseException], object], error: BaseException) ->
         raise
 
 
+def plain_function(name: str, value: object) -> None:
+    """Raise ``TypeError`` for what has to be awaited where it is just called: what it returns is always true."""
+    if not callable(value):
+        raise TypeError(f"{name} must be callable, got {type_name(value)}")
+    if kind_of(value) is not Kind.PLAIN:
+        raise TypeError(f"{name} must be a plain function: it isn't awaited, as {value!r} would have to be")
+
+
 def errors(name: str, value: object) -> Errors | Callable[[BaseException], bool]:
     """Exception classes or a predicate of an exception."""
     if isinstance(value, type) and issubclass(value, BaseException):
@@ -111,6 +120,7 @@ def errors(name: str, value: object) -> Errors | Callable[[BaseException], bool]
     ):
         return value
     if callable(value) and not isinstance(value, type):
+        plain_function(name, value)
         return value
     raise TypeError(f"{name} must be an exception class, a tuple of them or a predicate, got {value!r}")
 

@@ -14,7 +14,7 @@ from resilience import _core
 from resilience._checks import as_float, clock_or_none, label_or_none, number
 from resilience._circuit_breaker_config import CircuitBreakerConfig, ExceptionTypes
 from resilience._contexts import ContextStack, GuardContext
-from resilience._guard import Kind, kind_of, protect
+from resilience._guard import check_fallback, kind_of, protect
 from resilience._health_probe import ProbedBreaker
 from resilience._listing import configured, register
 from resilience._types import MISSING, STATES, State, type_name
@@ -181,9 +181,8 @@ class CircuitBreaker(ProbedBreaker):
         Raises:
             TypeError: for something that can't be called, or a plain function when ``fallback`` is async.
         """
-        fallback = self._config.fallback
-        if callable(fallback) and kind_of(fallback) is Kind.COROUTINE and kind_of(function) is Kind.PLAIN:
-            raise TypeError("an async fallback can't answer for a plain function")
+        if not isinstance(function, (staticmethod, classmethod)):
+            check_fallback(self._config.fallback, kind_of(function))
         wrapped: F = protect(self, function)
         return wrapped
 

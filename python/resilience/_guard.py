@@ -43,6 +43,13 @@ def kind_of(function: Any) -> Kind:
     return Kind.PLAIN
 
 
+def check_fallback(answer: Any, kind: Kind) -> None:
+    """Raise ``TypeError`` for a fallback that has to be awaited, above a function of a kind that isn't."""
+    plain = kind in {Kind.PLAIN, Kind.GENERATOR}
+    if plain and callable(answer) and kind_of(answer) in {Kind.COROUTINE, Kind.ASYNC_GENERATOR}:
+        raise TypeError("an async fallback can't answer for a plain function")
+
+
 _SHOWN = ("__name__", "__code__", "__defaults__", "__kwdefaults__", "__annotations__")
 
 

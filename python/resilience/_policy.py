@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeVar
 from resilience import _core
 from resilience._checks import clock_or_none, label_or_none
 from resilience._core import Clock
-from resilience._guard import Kind, kind_of, protect
+from resilience._guard import Kind, check_fallback, kind_of, protect
 from resilience._waiting import SYSTEM_CLOCK, sleep, sleep_sync
 
 if TYPE_CHECKING:
@@ -47,6 +47,10 @@ class Members(NamedTuple):
             for name in ("total_timeout", "hedge", "timeout"):
                 if getattr(self, name) is not None:
                     raise TypeError(f"{name} needs an async function: a plain one can't be interrupted")
+        if self.fallback is not None:
+            check_fallback(self.fallback._answer, kind)
+        if self.circuit_breaker is not None:
+            check_fallback(self.circuit_breaker.config.fallback, kind)
         if kind is Kind.ASYNC_GENERATOR and self.hedge is not None:
             raise TypeError("hedge needs a coroutine function: a stream can't be sent twice")
         if kind is Kind.COROUTINE and self.timeout is not None and self.timeout.only_streams:

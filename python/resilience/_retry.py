@@ -7,7 +7,18 @@ from collections.abc import Callable
 from typing import Literal
 
 from resilience import _core
-from resilience._checks import Errors, clock_or_none, errors, flag, holds, integer, number, text, whole
+from resilience._checks import (
+    Errors,
+    clock_or_none,
+    errors,
+    flag,
+    holds,
+    integer,
+    number,
+    plain_function,
+    text,
+    whole,
+)
 from resilience._core import Clock
 from resilience._deadline import remaining, wait_limit
 from resilience._policy import Policy
@@ -125,10 +136,9 @@ class Retry(Policy):
         A listener that raises is logged and harms nothing.
 
         Raises:
-            TypeError: if it can't be called.
+            TypeError: if it can't be called, or would have to be awaited.
         """
-        if not callable(listener):
-            raise TypeError(f"listener must be callable, got {listener!r}")
+        plain_function("listener", listener)
         self._listeners = (*self._listeners, listener)
 
     # ---- what pipelines use ----

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
+from resilience._checks import plain_function
 from resilience._types import type_name
 
 _MOST = 2**63 - 1  # what the core can be told; the range of each bound is its own
@@ -28,6 +29,8 @@ def check_callables(**arguments: Any) -> None:
     for name, value in arguments.items():
         if value is not None and not callable(value):
             raise TypeError(f"{name} must be callable or None, got {type_name(value)}")
+        if value is not None:
+            plain_function(name, value)
 
 
 def names_of(tags: Iterable[str]) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from resilience._cache.arguments import check_callables
 from resilience._checks import as_float
 from resilience._types import type_name
 
@@ -32,10 +33,7 @@ class Options:
         for name in ("stale_while_revalidate", "stale_if_error", "negative_ttl"):
             _number(name, getattr(self, name), "a number of seconds >= 0", low=0.0)
         _number("jitter", self.jitter, "a number in [0, 1)", low=0.0, below=1.0)
-        for name in ("condition", "key", "ttl_of"):
-            value = getattr(self, name)
-            if value is not None and not callable(value):
-                raise TypeError(f"{name} must be callable or None, got {type_name(value)}")
+        check_callables(condition=self.condition, key=self.key, ttl_of=self.ttl_of)
         _flag("cache_none", self.cache_none)
         _flag("keep_running", self.keep_running)
         _iterable("ignore", self.ignore, "an iterable of names")

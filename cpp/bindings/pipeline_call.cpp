@@ -44,8 +44,18 @@ struct PipelineDriver {
     return 0;
   }
 
+  // A call that was made and never begun still holds its policies.
+  static void drop(Call* self) {
+    if (self->layer != nullptr && self->phase == Phase::kClosed) {
+      leave_layer(self);
+    }
+  }
+
   static PySendResult start(Call* self, PyObject** result) {
-    PolicyLayer& layer = *(self->layer = use(self->guard->plan.policies));
+    if (self->layer == nullptr) {
+      self->layer = use(self->guard->plan.policies);
+    }
+    PolicyLayer& layer = *self->layer;
     self->permits.next = Layer::kBreaker;
     if (layer.budget) {
       layer.budget->machine.on_call();
@@ -265,7 +275,7 @@ struct PipelineDriver {
     const PyRef left(time_left(self));
     PyObject* coroutine =
         !left ? nullptr
-              : PyObject_CallMethod(self->layer->owner, "_take_over", "OOOOO", self->function, args.get(),
+              : PyObject_CallMethod(self->layer->attempts, "take_over", "OOOOO", self->function, args.get(),
                                     kwargs.get(), error == nullptr ? Py_None : error, left.get());
     if (coroutine == Py_None) {
       Py_DECREF(coroutine);
@@ -331,7 +341,13 @@ PyObject* make_pipeline_call(Guard* guard, PyObject* function, PyObject* const* 
 }
 
 PyObject* make_pipeline_call_with(Guard* guard, PyObject* coroutine) {
-  return PipelineCallType::make_with(guard, coroutine);
+  PyObject* call = PipelineCallType::make_with(guard, coroutine);
+  if (call != nullptr) {
+    // Policies that replace these before the first step may need the arguments, which are the coroutine's
+    // now.
+    reinterpret_cast<PipelineCall*>(call)->layer = use(guard->plan.policies);
+  }
+  return call;
 }
 
 std::optional<double> running_time_left() {

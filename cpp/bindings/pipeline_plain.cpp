@@ -74,7 +74,7 @@ PyObject* call_plain_under(PolicyLayer& layer, PyObject* function, PyObject* con
   }
   PyObject* result = attempt(layer, function, call, nargsf);
   if (result == nullptr && layer.retries && PyErr_ExceptionMatches(PyExc_Exception)) {
-    result = hand_over(layer.owner, "_repeat_sync", function, call);
+    result = hand_over(layer.attempts, "repeat_sync", function, call);
   }
   if (result == nullptr && layer.fallback_owner != nullptr && PyErr_ExceptionMatches(PyExc_Exception)) {
     result = hand_over(layer.fallback_owner, "_answer_sync", function, call);

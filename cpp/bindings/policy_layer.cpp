@@ -221,6 +221,7 @@ void time_out(PyObject* owner, const TimeoutQueue& queue) {
 }
 
 int traverse_layer(const PolicyLayer& layer, visitproc visit, void* arg) {
+  Py_VISIT(layer.attempts);
   Py_VISIT(layer.breaker_owner);
   Py_VISIT(layer.breaker_fallback);
   Py_VISIT(layer.rate_owner);
@@ -234,7 +235,7 @@ int traverse_layer(const PolicyLayer& layer, visitproc visit, void* arg) {
 }
 
 PolicyLayer::~PolicyLayer() {
-  for (PyObject* owned : {breaker_owner, breaker_fallback, rate_owner, rate_key, bulkhead_owner,
+  for (PyObject* owned : {attempts, breaker_owner, breaker_fallback, rate_owner, rate_key, bulkhead_owner,
                           adaptive_owner, timeout_owner, total_owner, fallback_owner}) {
     Py_XDECREF(owned);
   }

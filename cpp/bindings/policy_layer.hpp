@@ -31,8 +31,8 @@ struct Permits {
 };
 
 struct PolicyLayer {
-  long users = 1;             // the guard that it was compiled for, and each call under way
-  PyObject* owner = nullptr;  // borrowed: that guard, which calls keep alive; it retries and hedges
+  long users = 1;                // the guard that it was compiled for, and each call under way
+  PyObject* attempts = nullptr;  // makes those after the first, and hedged ones; null: there are none
   bool retries = false;
   bool hedges = false;
 

@@ -75,9 +75,9 @@ void add_timeouts(PolicyLayer& layer, const py::dict& members) {
   }
 }
 
-std::unique_ptr<PolicyLayer> compile(PyObject* self, const py::dict& members) {
+std::unique_ptr<PolicyLayer> compile(const py::dict& members) {
   auto layer = std::make_unique<PolicyLayer>();
-  layer->owner = self;
+  layer->attempts = owned_member(members, "attempts");
   add_breaker(*layer, members);
   add_limits(*layer, members);
   add_timeouts(*layer, members);
@@ -93,7 +93,7 @@ std::unique_ptr<PolicyLayer> compile(PyObject* self, const py::dict& members) {
 
 PyObject* set_layer(PyObject* self, PyObject* members) {
   try {
-    auto layer = compile(self, py::reinterpret_borrow<py::dict>(members));
+    auto layer = compile(py::reinterpret_borrow<py::dict>(members));
     Plan& plan = reinterpret_cast<Guard*>(self)->plan;
     plan.keeps_arguments = layer->keeps_arguments();
     if (PolicyLayer* old = std::exchange(plan.policies, layer.release())) {

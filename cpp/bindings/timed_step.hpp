@@ -19,7 +19,7 @@ namespace resilience::bindings {
 enum class Stage : unsigned char { kWaiting, kAttempt, kSlow, kAnswer };
 
 struct PipelineCall : CallFrame {
-  PolicyLayer* layer;  // held from the first step to the end
+  PolicyLayer* layer;  // held from the first step, or since the coroutine was made, to the end
   PyObject* made;      // the function's coroutine while `inner` is a queue's; null: not made, or `inner`
   Stage stage;
   Permits permits;

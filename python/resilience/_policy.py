@@ -2,14 +2,15 @@
 
 # ruff: noqa: SLF001 - the policies of a pipeline know each other
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeVar
 
 from resilience import _core
+from resilience._attempts import Attempts
 from resilience._checks import clock_or_none, label_or_none
 from resilience._core import Clock
 from resilience._guard import Kind, check_fallback, kind_of, protect
-from resilience._waiting import SYSTEM_CLOCK, sleep, sleep_sync
+from resilience._waiting import SYSTEM_CLOCK
 
 if TYPE_CHECKING:
     from resilience._adaptive_limit import AdaptiveLimit
@@ -86,7 +87,6 @@ class Policy(_core.PolicyGuard):
         self._name = self._kind if name is None else name
         self._clock: Clock = SYSTEM_CLOCK if clock is None else clock
         self._members = Members()
-        self._attempt: Policy | None = None
 
     @property
     def name(self) -> str:
@@ -113,79 +113,10 @@ class Policy(_core.PolicyGuard):
     def _compile(self, **members: Any) -> None:
         """Take these policies from the next call on."""
         given = Members(**members)
-        attempt = None
+        attempts = None
         if given.retry is not None or given.hedge is not None:
             attempt = Policy(name=self._name, clock=self._clock)
             attempt._compile(**given.of_attempt()._asdict())
-        self._set_layer(given._asdict())
-        self._members, self._attempt = given, attempt
-
-    # ---- what native calls use once something failed ----
-
-    def _take_over(
-        self,
-        function: Callable[..., Any],
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-        error: BaseException | None,
-        time_left: float | None,
-    ) -> Coroutine[Any, Any, Any] | None:
-        """Go on after the first attempt failed with `error`, or make all attempts; ``None``: it is the last word."""
-        retry = self._members.retry
-        state = _core.RetryState()
-        wait = 0.0
-        if retry is not None and error is not None:
-            decided = retry._next(state, error, time_left)
-            if decided is None:
-                return None
-            wait = decided
-        deadline = None if time_left is None else self._clock.now() + time_left
-        return self._repeat(lambda: self._request(function, args, kwargs), state, wait, deadline)
-
-    async def _repeat(
-        self, request: Callable[[], Any], state: _core.RetryState, wait: float, deadline: float | None
-    ) -> Any:
-        retry = self._members.retry
-        while True:
-            if wait > 0.0:
-                await sleep(wait, self._clock if retry is None else retry._clock)
-            try:
-                return await request()
-            except Exception as error:
-                left = None if deadline is None else max(0.0, deadline - self._clock.now())
-                decided = None if retry is None else retry._next(state, error, left)
-                if decided is None:
-                    raise
-                wait = decided
-
-    def _request(self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """One attempt, hedged when that is asked for."""
-        attempt, hedge = self._attempt, self._members.hedge
-        assert attempt is not None  # noqa: S101 # compiled with retry and hedge
-        if hedge is None:
-            return attempt.call(function, *args, **kwargs)
-        return hedge._race(lambda: attempt.call(function, *args, **kwargs))
-
-    def _repeat_sync(
-        self,
-        function: Callable[..., Any],
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-        error: BaseException,
-    ) -> Any:
-        """Go on after the first attempt of a plain function failed with `error`."""
-        retry, attempt = self._members.retry, self._attempt
-        assert retry is not None  # noqa: S101 # or nothing would be repeated
-        assert attempt is not None  # noqa: S101 # compiled with retry
-        state = _core.RetryState()
-        wait = retry._next(state, error, None)
-        if wait is None:
-            raise error
-        while True:
-            sleep_sync(wait, retry._clock)
-            try:
-                return attempt.call_sync(function, *args, **kwargs)
-            except Exception as again:
-                wait = retry._next(state, again, None)
-                if wait is None:
-                    raise
+            attempts = Attempts(attempt, given.retry, given.hedge, self._clock)
+        self._set_layer({**given._asdict(), "attempts": attempts})
+        self._members = given

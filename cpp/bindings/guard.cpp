@@ -14,16 +14,18 @@ PyTypeObject* partial_type = nullptr;  // functools.partial
 
 Guard* as_guard(PyObject* self) { return reinterpret_cast<Guard*>(self); }
 
-bool takes_function(Py_ssize_t nargs, const char* method) {
-  if (nargs > 0) {
+bool takes_function(PyObject* const* args, Py_ssize_t nargs, const char* method) {
+  if (nargs > 0 && PyCallable_Check(args[0]) != 0) [[likely]] {
     return true;
   }
-  PyErr_Format(PyExc_TypeError, "%s() takes the function to call as its first argument", method);
+  const char* given = nargs > 0 ? Py_TYPE(args[0])->tp_name : "nothing";
+  PyErr_Format(PyExc_TypeError, "%s() takes the function to call as its first argument, got %.100s", method,
+               given);
   return false;
 }
 
 PyObject* guard_call(PyObject* self, PyObject* const* args, Py_ssize_t nargs, PyObject* kwnames) {
-  if (!takes_function(nargs, "call")) {
+  if (!takes_function(args, nargs, "call")) {
     return nullptr;
   }
   const std::size_t nargsf = static_cast<std::size_t>(nargs - 1) | PY_VECTORCALL_ARGUMENTS_OFFSET;
@@ -82,7 +84,7 @@ bool is_plain(PyObject* function) {
 }
 
 PyObject* guard_call_sync(PyObject* self, PyObject* const* args, Py_ssize_t nargs, PyObject* kwnames) {
-  if (!takes_function(nargs, "call_sync")) {
+  if (!takes_function(args, nargs, "call_sync")) {
     return nullptr;
   }
   if (!is_plain(args[0])) {
@@ -130,11 +132,12 @@ PyCFunction method(Function* function) {
 
 PyMethodDef methods[] = {
     {"call", method(guard_call), METH_FASTCALL | METH_KEYWORDS,
-     "call($self, fn, /, *args, **kwargs)\n--\n\nAwait `fn(*args, **kwargs)` under this policy."},
+     "call($self, fn, /, *args, **kwargs)\n--\n\nAwait `fn(*args, **kwargs)` under this policy.\n\n"
+     "Raises:\n    TypeError: when `fn` returns nothing to await; that counts for nothing."},
     {"call_sync", method(guard_call_sync), METH_FASTCALL | METH_KEYWORDS,
      "call_sync($self, fn, /, *args, **kwargs)\n--\n\nCall the plain function `fn(*args, **kwargs)` under "
-     "this "
-     "policy."},
+     "this policy.\n\n"
+     "Raises:\n    TypeError: when `fn` is an async function or makes a stream; nothing has run then."},
     {"_wrap", method(guard_wrap), METH_FASTCALL,
      "_wrap($self, fn, kind, stream, /)\n--\n\nThe function under this policy."},
     {nullptr}};

@@ -163,8 +163,10 @@ class CircuitBreakerConfig:
             ValueError: for an unknown name or a value out of range.
             TypeError: for a value of the wrong type.
         """
+        if not isinstance(settings, Mapping):
+            raise TypeError(f"settings must be a mapping, got {type_name(settings)}")
         known = {field.name for field in dataclasses.fields(cls)}
-        unknown = sorted(set(settings) - known)
+        unknown = sorted(map(str, set(settings) - known))
         if unknown:
             raise ValueError(f"unknown settings {', '.join(unknown)}; known are {', '.join(sorted(known))}")
         return cls(**settings)

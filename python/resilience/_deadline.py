@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Any, ClassVar, NamedTuple, Self
 
 from resilience import _core
-from resilience._checks import clock_or_none, seconds as checked_seconds
+from resilience._checks import clock_or_none, seconds as checked_seconds, text
 from resilience._core import Clock
 from resilience._waiting import SYSTEM_CLOCK
 from resilience.errors import CallTimeoutError
@@ -128,8 +128,9 @@ class Timeouts:
 
         Raises:
             KeyError: if neither it, nor an ancestor, nor a `default` is there.
+            TypeError: if `name` is no string.
         """
-        for candidate in cls._lineage(name):
+        for candidate in cls._lineage(text("name", name)):
             if candidate in cls._table:
                 return cls._table[candidate]
         if default is None:
@@ -142,8 +143,9 @@ class Timeouts:
 
         Raises:
             ValueError: if a value is out of (0, 31536000]; the table is unchanged then.
+            TypeError: if a name is no string or a value no number; likewise.
         """
-        cls._table = {name: checked_seconds(name, value) for name, value in table.items()}
+        cls._table = {text("name", name): checked_seconds(name, value) for name, value in table.items()}
 
     @classmethod
     def table(cls) -> dict[str, float]:

@@ -2,7 +2,19 @@
 
 import pytest
 
-from resilience import Cache, PredictiveResourceAllocator, RequestBatcher, batched, cache
+from resilience import (
+    Cache,
+    CircuitBreakerConfig,
+    PredictiveResourceAllocator,
+    RequestBatcher,
+    RetryBudget,
+    Timeouts,
+    batched,
+    cache,
+    deadline,
+    rate_limit,
+    retry,
+)
 
 
 @pytest.mark.parametrize(
@@ -32,6 +44,25 @@ from resilience import Cache, PredictiveResourceAllocator, RequestBatcher, batch
 def test_a_bad_argument_is_named_at_construction(make, argument, value):
     with pytest.raises((TypeError, ValueError), match=argument):
         make(**{argument: value})
+
+
+@pytest.mark.parametrize(
+    ("call", "argument"),
+    [
+        (lambda: CircuitBreakerConfig.from_mapping(5), "settings"),
+        (lambda: RetryBudget(clock=5), "clock"),
+        (lambda: Timeouts.get(5), "name"),
+        (lambda: Timeouts.load({5: 1.0}), "name"),
+        (lambda: deadline(1.0, clock=5), "clock"),
+        (lambda: PredictiveResourceAllocator(clock=5), "clock"),
+        (lambda: PredictiveResourceAllocator(forecaster=5), "forecaster"),
+        (lambda: rate_limit(1).reconfigure("1"), "rate"),
+        (lambda: retry(on=ValueError, honor_retry_after="no"), "honor_retry_after"),
+    ],
+)
+def test_what_is_of_the_wrong_type_is_named_at_once(call, argument):
+    with pytest.raises(TypeError, match=f"{argument} must be"):
+        call()
 
 
 def test_lookups_take_the_key_by_name():

@@ -113,6 +113,16 @@ def test_call_sync_refuses_a_function_that_makes_a_stream(make, function):
     assert_nothing_counted(policy)
 
 
+@each_policy
+@pytest.mark.parametrize("given", [(), (5,), (None,), ("name", 1)])
+def test_what_can_not_be_called_is_refused_and_counts_nothing(make, given):
+    policy = make()
+    for call in (policy.call, policy.call_sync):
+        with pytest.raises(TypeError, match="takes the function to call as its first argument"):
+            call(*given)
+    assert_nothing_counted(policy)
+
+
 @pytest.mark.parametrize("function", [items, async_items])
 def test_a_fault_injector_refuses_streams_too(function):
     with pytest.raises(TypeError, match=r"call_sync\(\) takes a plain function"):

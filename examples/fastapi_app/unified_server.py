@@ -8,12 +8,10 @@ import contextlib
 import multiprocessing
 import os
 import signal
-import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-# Ctrl-C ends the server without a traceback, also while the rest is imported. Workers are told by their supervisor,
-# which would wait a minute for the answer of one that had ended by itself.
+# Ctrl-C ends the server without a traceback, also while the rest is imported. Workers are told by their supervisor.
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 elif __name__ == "__mp_main__":
@@ -21,8 +19,6 @@ elif __name__ == "__mp_main__":
 
 import uvicorn
 from fastapi import FastAPI
-from uvicorn.config import STARTUP_FAILURE
-from uvicorn.supervisors import Multiprocess
 
 import agents
 import allocation
@@ -56,6 +52,7 @@ from resilience.fastapi import AdminPolicy, FastAPIConfig, install, lifespan
 from resilience.fastapi.response_cache import ResponseCache
 from services import Services
 from settings import CLOSING_TIMEOUT, Settings, get_settings
+from supervisor import Supervisor
 from upstream_process import LocalUpstream
 
 # What guards the parts' functions, by name.
@@ -141,10 +138,7 @@ def serve(settings: Settings) -> None:
         grace = settings.drain_grace
         DrainingServer(config, drain=drain, grace=grace, closing=CLOSING_TIMEOUT).run()
         return
-    supervisor = Multiprocess(config, sockets=[config.bind_socket()])
-    supervisor.run()
-    if any(worker.exitcode == STARTUP_FAILURE for worker in supervisor.processes):
-        sys.exit(STARTUP_FAILURE)  # as one process does
+    Supervisor(config, sockets=[config.bind_socket()]).run()
 
 
 def main() -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import multiprocessing
 import os
 import re
 import signal
@@ -17,10 +18,12 @@ import pytest
 import uvicorn
 from fastapi import FastAPI
 from uvicorn.config import STARTUP_FAILURE
+from uvicorn.supervisors.multiprocess import Process
 
 from draining_server import DrainingServer
 from grace import grace_before_exit
 from settings import Settings
+from supervisor import Supervisor
 from support.example import EXAMPLE, call, example_process, example_server
 from support.until import until
 
@@ -216,6 +219,21 @@ def test_a_server_that_cannot_start_says_why_and_does_not_exit_with_0(workers, t
         said = process.stderr.read()
         assert process.wait(60) == STARTUP_FAILURE
     assert str(tmp_path / "data") in said
+
+
+def test_a_worker_that_ends_while_it_is_asked_whether_it_lives_is_not_waited_for(monkeypatch):
+    monkeypatch.setattr(signal, "signal", lambda *_: None)  # of this process
+    supervisor = Supervisor(uvicorn.Config(FastAPI(), timeout_worker_healthcheck=600), [])
+    worker = Process(supervisor.config, [])
+    ended = multiprocessing.Process()  # it never answers
+    monkeypatch.setattr(ended, "is_alive", lambda: True)
+    for name in ("kill", "join"):
+        monkeypatch.setattr(ended, name, lambda: None)
+    monkeypatch.setattr(type(ended), "exitcode", STARTUP_FAILURE)
+    worker.process = ended
+    supervisor.processes.append(worker)
+    supervisor.keep_subprocess_alive()
+    assert supervisor.should_exit.is_set()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")

@@ -12,7 +12,7 @@ from typing import Any, Literal, Self
 from resilience import _core
 from resilience._batch_inbox import BatchInbox
 from resilience._batch_run import ProcessFunc, run_batch
-from resilience._checks import as_float, label_or_none, plain_function
+from resilience._checks import as_float, flag, label_or_none, number, plain_function_or_none
 from resilience._priority import PRIORITY
 from resilience.errors import BatcherClosedError
 
@@ -77,13 +77,9 @@ class RequestBatcher(_core.RequestBatcherBase):
     ) -> None:
         if on_poison not in ("fail", "bisect"):
             raise ValueError(f'on_poison must be "fail" or "bisect", got {on_poison!r}')
-        if weigher is not None and not callable(weigher):
-            raise TypeError(f"weigher must be callable or None, got {weigher!r}")
-        if weigher is not None:
-            plain_function("weigher", weigher)
+        plain_function_or_none("weigher", weigher)
         label_or_none("name", name)
-        if not isinstance(dedupe, bool):
-            raise TypeError(f"dedupe must be True or False, got {dedupe!r}")
+        flag("dedupe", dedupe)
         if max_batch_weight is not None and weigher is None:
             raise ValueError("max_batch_weight needs a weigher")
         self._settings: dict[str, Any] = {}
@@ -156,16 +152,15 @@ class RequestBatcher(_core.RequestBatcherBase):
         settings = {**self._settings, **changes}
         for count in ("batch_size", "max_pending", "max_concurrent_batches"):
             _require_count(count, settings[count])
-        _require_number("batch_timeout_ms", settings["batch_timeout_ms"])
+        number("batch_timeout_ms", settings["batch_timeout_ms"])
         if not 0 <= settings["batch_timeout_ms"] <= _LONGEST_MS:
             raise ValueError(
                 f"batch_timeout_ms must be a number in [0, {_LONGEST_MS}], got {settings['batch_timeout_ms']!r}"
             )
-        if not isinstance(settings["adaptive"], bool):
-            raise TypeError(f"adaptive must be True or False, got {settings['adaptive']!r}")
+        flag("adaptive", settings["adaptive"])
         heaviest = settings["max_batch_weight"]
         if heaviest is not None:
-            _require_number("max_batch_weight", heaviest)
+            number("max_batch_weight", heaviest)
         unknown = settings.keys() - _SETTINGS
         if unknown:
             raise TypeError(f"unknown settings: {', '.join(sorted(unknown))}")
@@ -317,8 +312,3 @@ def _require_count(name: str, value: Any) -> None:
         raise TypeError(f"{name} must be an integer in [1, {_MOST}], got {value!r}")
     if not 1 <= value <= _MOST:
         raise ValueError(f"{name} must be an integer in [1, {_MOST}], got {value!r}")
-
-
-def _require_number(name: str, value: Any) -> None:
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise TypeError(f"{name} must be a number, got {value!r}")

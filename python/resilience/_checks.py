@@ -11,7 +11,7 @@ _YEAR = 31_536_000.0
 _SHORTEST_PROBE, _LONGEST_PROBE = 0.001, 3600  # seconds
 _MOST_SUCCESSES = 1000
 
-_MOST = 2**63 - 1  # what the machines count with
+MOST_WHOLE = 2**63 - 1  # what the machines count with
 
 Errors = type[BaseException] | tuple[type[BaseException], ...]
 
@@ -25,7 +25,7 @@ def integer(name: str, value: object) -> int:
 
 def whole(name: str, value: object) -> int:
     """An integer; its range is checked by the machine that takes it, which no number is too large to reach."""
-    return max(-_MOST, min(integer(name, value), _MOST))
+    return max(-MOST_WHOLE, min(integer(name, value), MOST_WHOLE))
 
 
 def as_float(value: float) -> float:
@@ -74,7 +74,7 @@ def flag(name: str, value: object) -> bool:
 def clock_or_none(clock: object) -> _core.Clock | None:
     """A clock; ``None`` stands for the system's."""
     if clock is not None and not isinstance(clock, _core.Clock):
-        raise TypeError(f"clock must be a Clock, got {type_name(clock)}")
+        raise TypeError(f"clock must be a Clock or None, got {type_name(clock)}")
     return clock
 
 
@@ -107,6 +107,12 @@ def plain_function(name: str, value: object) -> None:
         raise TypeError(f"{name} must be callable, got {type_name(value)}")
     if kind_of(value) is not Kind.PLAIN:
         raise TypeError(f"{name} must be a plain function: it isn't awaited, as {value!r} would have to be")
+
+
+def plain_function_or_none(name: str, value: object) -> None:
+    """The same, where ``None`` stands for none."""
+    if value is not None:
+        plain_function(name, value)
 
 
 def errors(name: str, value: object) -> Errors | Callable[[BaseException], bool]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Self
 
 from resilience import _core
-from resilience._checks import as_float, clock_or_none, plain_function
+from resilience._checks import as_float, clock_or_none, plain_function, plain_function_or_none
 from resilience._types import MISSING, type_name
 
 ExceptionTypes = type[BaseException] | tuple[type[BaseException], ...]
@@ -116,21 +116,18 @@ class CircuitBreakerConfig:
         ]
 
     def _check_rules(self) -> None:
-        if self.failure_on is not None and not _is_types(self.failure_on) and not callable(self.failure_on):
-            raise TypeError(
-                "failure_on must be an exception class, a tuple of them or a predicate, "
-                f"got {type_name(self.failure_on)}",
-            )
         if self.failure_on is not None and not _is_types(self.failure_on):
+            if not callable(self.failure_on):
+                raise TypeError(
+                    "failure_on must be an exception class, a tuple of them or a predicate, "
+                    f"got {type_name(self.failure_on)}",
+                )
             plain_function("failure_on", self.failure_on)
         if not _is_types(self.ignore):
             raise TypeError(
                 f"ignore must be an exception class or a tuple of them, got {type_name(self.ignore)}"
             )
-        if self.failure_result is not None and not callable(self.failure_result):
-            raise TypeError(f"failure_result must be a predicate, got {type_name(self.failure_result)}")
-        if self.failure_result is not None:
-            plain_function("failure_result", self.failure_result)
+        plain_function_or_none("failure_result", self.failure_result)
         clock_or_none(self.clock)
 
     def _resolved(self) -> dict[str, Any]:

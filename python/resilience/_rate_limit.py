@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from resilience import _core
-from resilience._checks import number, plain_function, seconds, whole
+from resilience._checks import number, plain_function_or_none, seconds, whole
 from resilience._core import Clock
 from resilience._policy import Policy
 from resilience._priority import current_priority
@@ -34,10 +34,7 @@ class RateLimit(Policy):
         clock: Clock | None = None,
     ) -> None:
         super().__init__(name=name, clock=clock)
-        if key is not None and not callable(key):
-            raise TypeError(f"key must be a function of the call's arguments, got {key!r}")
-        if key is not None:
-            plain_function("key", key)
+        plain_function_or_none("key", key)
         most_keys = whole("max_keys", max_keys)
         if most_keys < 1:
             raise ValueError(f"max_keys must be an integer >= 1, got {max_keys}")

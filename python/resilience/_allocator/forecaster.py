@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from resilience import _core
-from resilience._checks import as_float
+from resilience._checks import as_float, flag, number
 
 Trend = Literal["increasing", "decreasing", "stable"]
 KINDS: tuple[str, ...] = _core.forecast_kinds()
@@ -29,47 +29,25 @@ class Forecast:
     trend: Trend
 
 
-def check_number(value: object, argument: str) -> float:
-    """Return a number as a float.
-
-    Raises:
-        TypeError: when it is none.
-    """
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise TypeError(f"{argument} must be a number, got {value!r}")
-    return as_float(value)
-
-
-def check_numbers(values: object, argument: str) -> list[float]:
+def check_numbers(name: str, values: object) -> list[float]:
     """Return numbers as floats.
 
     Raises:
         TypeError: when it is no iterable of numbers.
     """
     if not isinstance(values, Iterable):
-        raise TypeError(f"{argument} must be an iterable of numbers, got {values!r}")
-    return [check_number(value, argument) for value in values]
+        raise TypeError(f"{name} must be an iterable of numbers, got {values!r}")
+    return [number(name, value) for value in values]
 
 
-def check_flag(value: object, argument: str) -> bool:
-    """Return what is True or False.
-
-    Raises:
-        TypeError: when it is neither.
-    """
-    if not isinstance(value, bool):
-        raise TypeError(f"{argument} must be True or False, got {value!r}")
-    return value
-
-
-def check_whole(value: object, argument: str) -> float:
+def check_whole(name: str, value: object) -> float:
     """Return a whole number as a float.
 
     Raises:
         TypeError: when it is none.
     """
     if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{argument} must be a whole number, got {value!r}")
+        raise TypeError(f"{name} must be a whole number, got {value!r}")
     return as_float(value)
 
 
@@ -101,10 +79,10 @@ class Forecaster:
         if not isinstance(kind, str):
             raise TypeError(f"kind must be a string, got {kind!r}")
         self._native = _core.NativeForecaster(
-            step=check_number(step, "step"),
-            lead_time=check_number(lead_time, "lead_time"),
+            step=number("step", step),
+            lead_time=number("lead_time", lead_time),
             kind=kind,
-            start_time=check_number(start_time, "start_time"),
+            start_time=number("start_time", start_time),
         )
 
     def observe(self, value: float | None) -> None:
@@ -129,7 +107,7 @@ class Forecaster:
             ValueError: when a quantile is out of range.
             TypeError: when one is no number.
         """
-        wanted = check_numbers(quantiles, "quantiles")
+        wanted = check_numbers("quantiles", quantiles)
         mean, values, confidence, trend = self._native.forecast(wanted)
         return Forecast(mean, dict(zip(wanted, values, strict=True)), confidence, trend)
 
@@ -177,12 +155,12 @@ class Provisioner:
         self.forecaster = forecaster
         self._native = _core.NativeProvisioner(
             forecaster=forecaster._native,  # noqa: SLF001 - the two share one machine
-            capacity_per_unit=check_number(capacity_per_unit, "capacity_per_unit"),
-            target_utilization=check_number(target_utilization, "target_utilization"),
-            start_delay=check_number(start_delay, "start_delay"),
-            min_units=check_whole(min_units, "min_units"),
-            max_units=check_whole(max_units, "max_units"),
-            guard=check_flag(guard, "guard"),
+            capacity_per_unit=number("capacity_per_unit", capacity_per_unit),
+            target_utilization=number("target_utilization", target_utilization),
+            start_delay=number("start_delay", start_delay),
+            min_units=check_whole("min_units", min_units),
+            max_units=check_whole("max_units", max_units),
+            guard=flag("guard", guard),
         )
 
     def observe(self, value: float | None) -> int:

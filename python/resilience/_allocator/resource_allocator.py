@@ -13,11 +13,10 @@ from typing import Any
 from resilience import _core
 from resilience._allocator import history_file
 from resilience._allocator.binder import RESOURCES, Apply, Binder
-from resilience._allocator.forecaster import check_flag, check_number
 from resilience._allocator.history import KeptHistory
 from resilience._allocator.metrics import Metrics, MetricsSource, RequestSource, as_figures
 from resilience._allocator.settings import sizes_of
-from resilience._checks import clock_or_none, text
+from resilience._checks import clock_or_none, flag, number, text
 
 _log = logging.getLogger("resilience.allocator")
 
@@ -77,11 +76,11 @@ class PredictiveResourceAllocator:
             raise TypeError(f"metrics_source must be callable, got {metrics_source!r}")
         if history_path is not None and not isinstance(history_path, (str, os.PathLike)):
             raise TypeError(f"history_path must be a path or None, got {history_path!r}")
-        self._interval = check_number(interval, "interval")
+        self._interval = number("interval", interval)
         self._native = _core.NativeAllocator(
             interval=self._interval,
-            history_days=check_number(history_days, "history_days"),
-            lead_time=check_number(lead_time, "lead_time"),
+            history_days=number("history_days", history_days),
+            lead_time=number("lead_time", lead_time),
             forecaster=text("forecaster", forecaster),
             initial=first,
             least=least,
@@ -89,7 +88,7 @@ class PredictiveResourceAllocator:
             clock=clock_or_none(clock),
         )
         self._limits = {f"max_{name}": size for name, size in zip(RESOURCES, most, strict=True)}
-        self.shadow = check_flag(shadow, "shadow")
+        self.shadow = flag("shadow", shadow)
         self.metrics_source = metrics_source
         self._clock = clock if clock is not None else _core.SystemClock()
         self._binder = Binder(self._native, self._report)

@@ -3,10 +3,8 @@
 from collections.abc import Iterable
 from typing import Any
 
-from resilience._checks import plain_function
+from resilience._checks import MOST_WHOLE
 from resilience._types import type_name
-
-_MOST = 2**63 - 1  # what the core can be told; the range of each bound is its own
 
 
 def check_types(**arguments: Any) -> None:
@@ -21,16 +19,8 @@ def check_types(**arguments: Any) -> None:
             raise TypeError(
                 f"{name} must be {wanted}{' or None' if optional else ''}, got {type_name(value)}"
             )
-        if isinstance(value, int) and not -_MOST <= value <= _MOST:
-            raise ValueError(f"{name} must be {wanted} in (0, {_MOST}], got {value}")
-
-
-def check_callables(**arguments: Any) -> None:
-    for name, value in arguments.items():
-        if value is not None and not callable(value):
-            raise TypeError(f"{name} must be callable or None, got {type_name(value)}")
-        if value is not None:
-            plain_function(name, value)
+        if isinstance(value, int) and abs(value) > MOST_WHOLE:  # the range of each bound is its own
+            raise ValueError(f"{name} must be {wanted} in (0, {MOST_WHOLE}], got {value}")
 
 
 def names_of(tags: Iterable[str]) -> tuple[str, ...]:

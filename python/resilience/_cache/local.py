@@ -18,12 +18,12 @@ from collections.abc import (
 from typing import Any, Generic, Literal, TypeVar, overload
 
 from resilience import _core
-from resilience._cache.arguments import check_callables, check_types
+from resilience._cache.arguments import check_types
 from resilience._cache.flights import Flights, Waiting
 from resilience._cache.loading import CountedLoad, call_loader
 from resilience._cache.sync_flights import SyncFlights, not_a_coroutine
-from resilience._checks import label_or_none
-from resilience._types import MISSING, type_name
+from resilience._checks import clock_or_none, label_or_none, plain_function_or_none
+from resilience._types import MISSING
 
 _log = logging.getLogger("resilience.cache")
 _numbers = itertools.count(1)
@@ -110,10 +110,10 @@ class Cache(_core.CacheBase, MutableMapping[K, V], Generic[K, V]):
         clock: _core.Clock | None = None,
     ) -> None:
         check_types(max_entries=max_entries, ttl=ttl, max_bytes=max_bytes, sliding=sliding, policy=policy)
-        check_callables(weigher=weigher, on_evict=on_evict)
+        plain_function_or_none("weigher", weigher)
+        plain_function_or_none("on_evict", on_evict)
         label_or_none("name", name)
-        if clock is not None and not isinstance(clock, _core.Clock):
-            raise TypeError(f"clock must be a Clock or None, got {type_name(clock)}")
+        clock_or_none(clock)
         listener = None if on_evict is None else _logged(on_evict)
         self._configure(
             max_entries, ttl, max_bytes, weigher or size_in_bytes, sliding, policy, listener, clock

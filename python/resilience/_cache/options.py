@@ -5,8 +5,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from resilience._cache.arguments import check_callables
-from resilience._checks import as_float
+from resilience._checks import as_float, flag, plain_function_or_none
 from resilience._types import type_name
 
 
@@ -33,9 +32,10 @@ class Options:
         for name in ("stale_while_revalidate", "stale_if_error", "negative_ttl"):
             _number(name, getattr(self, name), "a number of seconds >= 0", low=0.0)
         _number("jitter", self.jitter, "a number in [0, 1)", low=0.0, below=1.0)
-        check_callables(condition=self.condition, key=self.key, ttl_of=self.ttl_of)
-        _flag("cache_none", self.cache_none)
-        _flag("keep_running", self.keep_running)
+        for name in ("condition", "key", "ttl_of"):
+            plain_function_or_none(name, getattr(self, name))
+        flag("cache_none", self.cache_none)
+        flag("keep_running", self.keep_running)
         _iterable("ignore", self.ignore, "an iterable of names")
         if not callable(self.tags):
             _iterable("tags", self.tags, "an iterable of tags or a function")
@@ -67,11 +67,6 @@ def _number(
         raise TypeError(f"{name} must be {allowed}, got {type_name(value)}")
     if not (low < value if strict else low <= value) or as_float(value) >= below:
         raise ValueError(f"{name} must be {allowed}, got {value!r}")
-
-
-def _flag(name: str, value: Any) -> None:
-    if not isinstance(value, bool):
-        raise TypeError(f"{name} must be True or False, got {value!r}")
 
 
 def _iterable(name: str, value: Any, allowed: str) -> None:

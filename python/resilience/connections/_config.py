@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
+from resilience._checks import flag
+
 _MAX_SECONDS = 86_400.0
 _MAX_CONNECTIONS = 65_535
 
@@ -86,10 +88,7 @@ class ConnectionConfig:
         if self.http_per_host is not None:
             check_count("http_per_host", self.http_per_host)
         check_count("max_waiting", self.max_waiting, low=0, high=10_000_000)
-        if not isinstance(self.enable_connection_reuse, bool):
-            raise TypeError(
-                f"enable_connection_reuse must be True or False, got {self.enable_connection_reuse!r}"
-            )
+        flag("enable_connection_reuse", self.enable_connection_reuse)
 
     @classmethod
     def from_mapping(cls, settings: Mapping[str, Any]) -> Self:

@@ -14,6 +14,7 @@ from fnmatch import fnmatchcase
 from time import time
 from typing import Any
 
+from resilience._checks import clock_or_none
 from resilience._circuit_breaker import CircuitBreaker
 from resilience._circuit_breaker_config import CircuitBreakerConfig
 from resilience._core import Clock
@@ -133,8 +134,7 @@ class UpstreamGuard:
             raise TypeError(f"breaker must be a CircuitBreakerConfig or None, got {type_name(breaker)}")
         if not callable(key):
             raise TypeError(f"key must be a function of a Target, got {type_name(key)}")
-        if clock is not None and not isinstance(clock, Clock):
-            raise TypeError(f"clock must be a Clock or None, got {type_name(clock)}")
+        clock_or_none(clock)
         self._config = breaker or CircuitBreakerConfig()
         self._key = key
         self._slots = slots

@@ -59,9 +59,8 @@ class Bill:
 
     def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
         if not self._settled:
-            nothing_done = (
-                isinstance(error, _NOTHING_DONE) and self.pieces == 0
-            )  # a stream may be refused half-way
+            # a stream may be refused half-way
+            nothing_done = isinstance(error, _NOTHING_DONE) and self.pieces == 0
             self._settle(None if nothing_done else self._estimate())
 
     def _estimate(self) -> Usage:
